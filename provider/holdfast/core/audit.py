@@ -1,0 +1,58 @@
+"""Audit events: the closed list of actions, the content of an event, and the commitment to it."""
+
+import hashlib
+from enum import StrEnum
+
+SALT_SIZE_BYTES = 32
+
+
+class AuditAction(StrEnum):
+    """What happened, `subject.verb`; the only values an event's `action` takes."""
+
+    PROJECT_CREATED = "project.created"
+    PROJECT_ARCHIVED = "project.archived"
+    ROLE_BOUND = "role.bound"
+    ROLE_UNBOUND = "role.unbound"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - an action's name
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - an action's name
+    ENVIRONMENT_LOCKED = "environment.locked"
+    POLICY_DEFINED = "policy.defined"
+    POLICY_SNAPSHOT_TAKEN = "policy_snapshot.taken"
+    DATASET_VERSION_REGISTERED = "dataset_version.registered"
+    PIPELINE_RUN_CREATED = "pipeline_run.created"
+    PIPELINE_RUN_CHANGED = "pipeline_run.changed"
+    RUN_CREATED = "run.created"
+    RUN_STARTED = "run.started"
+    RUN_CHANGED = "run.changed"
+    RUN_FINISHED = "run.finished"
+    ARTIFACT_REGISTERED = "artifact.registered"
+    MODEL_VERSION_REGISTERED = "model_version.registered"
+    MODEL_VERSION_CHANGED = "model_version.changed"
+    PROMOTION_REQUESTED = "promotion.requested"
+    PROMOTION_APPROVED = "promotion.approved"
+    PROMOTION_REJECTED = "promotion.rejected"
+    PROMOTION_VOIDED = "promotion.voided"
+    PROMOTION_EXECUTED = "promotion.executed"
+    ALIAS_MOVED = "alias.moved"
+
+
+class Outcome(StrEnum):
+    """How the action ended."""
+
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+
+
+def commitment(salt: bytes, canonical: bytes) -> bytes:
+    """Return SHA-256(salt ‖ canonical): it binds the event and, while the salt is unknown, says nothing about it.
+
+    Args:
+        salt: 32 bytes from a cryptographic source, one salt an event.
+        canonical: the event's content in canonical form.
+
+    Raises:
+        ValueError: the salt has another size.
+    """
+    if len(salt) != SALT_SIZE_BYTES:
+        raise ValueError(f"a salt has {SALT_SIZE_BYTES} bytes, not {len(salt)}")
+    return hashlib.sha256(salt + canonical).digest()

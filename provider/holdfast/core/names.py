@@ -1,0 +1,71 @@
+"""The names people choose, and the references that must be exact: commits, image digests, relative paths."""
+
+import re
+from pathlib import PurePosixPath
+
+from holdfast.core.errors import InvalidRequest
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+IMAGE = re.compile(r"[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}")
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return the name when it is 1 to 63 characters of a-z, 0-9, `.`, `_`, `-`, with a letter or digit at both ends.
+
+    Raises:
+        InvalidRequest: it is not; nothing else is looked at.
+    """
+    if not NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"{name[:80]!r} is not a name for a {kind}",
+            remedy="Use 1 to 63 characters of a-z, 0-9, '.', '_' or '-', with a letter or digit at both ends",
+        )
+    return name
+
+
+def check_commit(commit: str) -> str:
+    """Return the commit when it is a full object name, so that it cannot move as a branch or a tag does.
+
+    Raises:
+        InvalidRequest: it is a branch, a tag or a shortened object name.
+    """
+    if not COMMIT.fullmatch(commit):
+        raise InvalidRequest(
+            f"{commit[:80]!r} is not a full commit SHA; a branch, a tag or a short SHA can move",
+            remedy="Give the 40 hexadecimal digits of `git rev-parse HEAD`",
+        )
+    return commit
+
+
+def check_image(reference: str) -> str:
+    """Return the image reference when it names a digest.
+
+    Raises:
+        InvalidRequest: it names a tag, or nothing.
+    """
+    if not IMAGE.fullmatch(reference):
+        raise InvalidRequest(
+            f"image {reference[:120]!r} is not named by digest; a tag can move",
+            remedy="Give name@sha256:<64 hexadecimal digits>, as `docker buildx imagetools inspect` prints it",
+        )
+    return reference
+
+
+def check_path(path: str, what: str = "path") -> str:
+    """Return the relative path when it stays below its directory; a trailing slash (a directory) is kept.
+
+    Raises:
+        InvalidRequest: it is empty, absolute, not normal, leaves its directory, or holds control characters or a lone surrogate.
+    """
+    bare = path.removesuffix("/")
+    pure = PurePosixPath(bare)
+    if not bare or pure.is_absolute() or ".." in pure.parts or str(pure) != bare or bare == ".":
+        raise InvalidRequest(
+            f"{what} {path[:200]!r} does not stay below its directory", remedy="Give a plain relative path without '..'"
+        )
+    if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in path):
+        raise InvalidRequest(
+            f"{what} {path[:200]!r} holds a control character or is not UTF-8", remedy="Rename the file"
+        )
+    return path

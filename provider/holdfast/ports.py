@@ -1,0 +1,207 @@
+"""The ports with two implementations each: the governance functions (PostgreSQL, HTTP) and the object store (files, S3).
+
+Every function that changes something takes an idempotency key: the same key with the same request gives the same reply, the same key
+with another request is a `StateConflict`. Without a key the caller forgoes that. `project` is a Project's name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from holdfast.wire import artifact, audit, dataset, model, project, run
+from holdfast.wire.types import Page
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
+
+
+class Projects(Protocol):
+    """Projects and access to them."""
+
+    def create(self, request: project.ProjectRequest, *, key: str | None = None) -> project.Project: ...
+    def get(self, name: str) -> project.Project: ...
+    def list(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[project.Project]: ...
+    def archive(self, name: str, reason: project.Reason, *, key: str | None = None) -> project.Project: ...
+    def bind_role(
+        self, name: str | None, request: project.RoleBindingRequest, *, key: str | None = None
+    ) -> project.RoleBinding: ...
+    def unbind_role(self, name: str | None, binding: UUID, *, key: str | None = None) -> project.RoleBinding: ...
+    def list_bindings(
+        self, name: str | None, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[project.RoleBinding]: ...
+    def create_token(self, name: str, request: project.TokenRequest, *, key: str | None = None) -> project.NewToken: ...
+    def revoke_token(self, name: str, token: UUID, *, key: str | None = None) -> project.Token: ...
+    def list_tokens(
+        self, name: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[project.Token]: ...
+
+
+class Datasets(Protocol):
+    """DatasetVersions."""
+
+    def register(
+        self, name: str, dataset: str, request: dataset.DatasetVersionRequest, *, key: str | None = None
+    ) -> dataset.DatasetVersion: ...
+    def get(self, name: str, version: UUID) -> dataset.DatasetVersion: ...
+    def list(
+        self, name: str, dataset: str | None = None, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[dataset.DatasetVersion]: ...
+    def files(
+        self, name: str, version: UUID, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[dataset.FileEntry]: ...
+
+
+class Runs(Protocol):
+    """EnvironmentLocks, PipelineRuns and Runs."""
+
+    def lock_environment(
+        self, name: str, request: run.EnvironmentRequest, *, key: str | None = None
+    ) -> run.EnvironmentLock: ...
+    def list_environments(
+        self, name: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[run.EnvironmentLock]: ...
+    def create_pipeline_run(
+        self, name: str, request: run.PipelineRunRequest, *, key: str | None = None
+    ) -> run.PipelineRun: ...
+    def change_pipeline_run(
+        self, name: str, pipeline_run: UUID, request: run.PipelineRunTransition, *, key: str | None = None
+    ) -> run.PipelineRun: ...
+    def get_pipeline_run(self, name: str, pipeline_run: UUID) -> run.PipelineRun: ...
+    def list_pipeline_runs(
+        self,
+        name: str,
+        *,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[run.PipelineRun]: ...
+    def create(self, name: str, request: run.RunRequest, *, key: str | None = None) -> run.Run: ...
+    def start(self, name: str, run: UUID, request: run.RunStart, *, key: str | None = None) -> run.Run: ...
+    def change(self, name: str, run: UUID, request: run.RunTransition, *, key: str | None = None) -> run.Run: ...
+    def finish(self, name: str, run: UUID, request: run.RunFinish, *, key: str | None = None) -> run.Run: ...
+    def get(self, name: str, run: UUID) -> run.Run: ...
+    def list(
+        self,
+        name: str,
+        *,
+        pipeline_run: UUID | None = None,
+        state: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[run.Run]: ...
+    def stage(self, name: str, run: UUID) -> run.Staging: ...
+    def grant_uploads(self, name: str, run: UUID, request: run.UploadRequest) -> run.Grants: ...
+
+
+class Artifacts(Protocol):
+    """Artifacts."""
+
+    def register(
+        self, name: str, request: artifact.ArtifactRequest, *, key: str | None = None
+    ) -> artifact.Artifact: ...
+    def get(self, name: str, artifact: UUID) -> artifact.Artifact: ...
+    def list(
+        self, name: str, *, run: UUID | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[artifact.Artifact]: ...
+    def grant_download(self, name: str, artifact: UUID) -> run.Grant: ...
+
+
+class Models(Protocol):
+    """Models, ModelVersions, aliases, promotion policies and promotions."""
+
+    def register(
+        self, name: str, model: str, request: model.ModelVersionRequest, *, key: str | None = None
+    ) -> model.ModelVersion: ...
+    def get_version(self, name: str, version: UUID) -> model.ModelVersion: ...
+    def list(self, name: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[model.Model]: ...
+    def list_versions(
+        self, name: str, model: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[model.ModelVersion]: ...
+    def history(
+        self, name: str, model: str, *, alias: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[model.AliasAssignment]: ...
+    def at(
+        self, name: str, model: str, alias: str, time: datetime | None = None, known_at: datetime | None = None
+    ) -> model.AliasAssignment: ...
+
+
+class Promotions(Protocol):
+    """Promotion policies and promotions."""
+
+    def define_policy(self, name: str, request: model.PolicyRequest, *, key: str | None = None) -> model.Policy: ...
+    def list_policies(
+        self, name: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[model.Policy]: ...
+    def request(self, name: str, request: model.PromotionRequest, *, key: str | None = None) -> model.Promotion: ...
+    def decide(
+        self, name: str, promotion: UUID, request: model.DecisionRequest, *, key: str | None = None
+    ) -> model.Promotion: ...
+    def execute(self, name: str, promotion: UUID, *, key: str | None = None) -> model.AliasAssignment: ...
+    def get(self, name: str, promotion: UUID) -> model.Promotion: ...
+    def list(
+        self, name: str, *, state: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[model.Promotion]: ...
+
+
+class Audit(Protocol):
+    """The audit trail, read."""
+
+    def list(
+        self,
+        name: str | None,
+        *,
+        action: str | None = None,
+        target: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[audit.AuditEvent]: ...
+
+
+class Governance(Protocol):
+    """All governance functions, on behalf of one caller."""
+
+    @property
+    def projects(self) -> Projects: ...
+    @property
+    def datasets(self) -> Datasets: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def artifacts(self) -> Artifacts: ...
+    @property
+    def models(self) -> Models: ...
+    @property
+    def promotions(self) -> Promotions: ...
+    @property
+    def audit(self) -> Audit: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """What a store knows about one version of one object."""
+
+    key: str
+    version_id: str
+    digest: bytes
+    size_bytes: int
+
+
+class ObjectStore(Protocol):
+    """Versioned objects that are written once and checked by digest when read."""
+
+    def stat(self, key: str, version_id: str) -> ObjectFacts:
+        """Return the facts of one version; raises NotFound where there is none."""
+        ...
+
+    def read(self, key: str, version_id: str, digest: bytes) -> Iterator[bytes]:
+        """Yield the bytes; raises IntegrityViolation before the end where they are not those of the digest."""
+        ...
+
+    def grant(
+        self, method: str, key: str, *, version_id: str | None, digest: bytes, size_bytes: int, expires_at: datetime
+    ) -> str:
+        """Return a URL that allows one method on one object until a time; it is a secret."""
+        ...

@@ -1,0 +1,196 @@
+"""What a Run is bound to: inputs, environment, policy, origin, and the seal over all of it."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, update
+
+from holdfast.core.audit import AuditAction
+from holdfast.core.canonical import Json
+from holdfast.core.digest import parse, text_of
+from holdfast.core.errors import InvalidRequest, NotFound
+from holdfast.core.policy import (
+    DataPlaneKind,
+    EnvironmentKind,
+    ProjectClass,
+    RunFacts,
+    check_run,
+    decide_run,
+    snapshot_document,
+)
+from holdfast.core.run import OriginReason, RunState, is_terminal
+from holdfast.core.seal import seal_document
+from holdfast.service.transaction import Change, new_id
+from holdfast.store.queries.runs import digests_of, earlier_try, newest_environment, pipeline_run_named
+from holdfast.store.tables import PipelineRunRow, PolicySnapshotRow, ProjectRow, RunRow
+from holdfast.wire.canonical import document_digest
+from holdfast.wire.run import RunRequest
+
+ISOLATION = {DataPlaneKind.LOCAL: "none", DataPlaneKind.KUBERNETES: "pod"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """A Run's bindings, resolved."""
+
+    environment_lock: UUID
+    environment_digest: bytes
+    policy_snapshot: UUID
+    policy_digest: bytes
+    data_plane: str
+    isolation: str
+    inputs: list[dict[str, Any]]
+    origin_run: UUID | None
+    origin_reason: str | None
+    seal: bytes
+
+
+def bind_run(change: Change, project: str, request: RunRequest) -> Bindings:
+    """Return the bindings of a Run that is about to be created.
+
+    Raises:
+        InvalidRequest: a binding names nothing in this Project, an input has another digest or is no longer there.
+        PolicyViolation: a rule refuses the Run.
+    """
+    environment = newest_environment(change.connection, change.project, request.environment)
+    if environment is None:
+        raise InvalidRequest(
+            f"Project {project!r} has no EnvironmentLock {request.environment!r}",
+            remedy="Make one with `holdfast environment lock`",
+        )
+    inputs = _bind_inputs(change, project, request)
+    place = change.connection.execute(
+        select(ProjectRow.project_class, ProjectRow.data_plane).where(ProjectRow.id == change.project)
+    ).one()
+    facts = RunFacts(
+        project_class=ProjectClass(place.project_class),
+        data_plane=DataPlaneKind(place.data_plane),
+        has_commit=request.code is not None,
+        environment_kind=EnvironmentKind(environment.kind),
+        has_inputs=bool(inputs),
+        is_scheduled=request.pipeline_run is not None,
+    )
+    decisions = decide_run(facts)
+    check_run(project, decisions)
+    policy, policy_digest = take_snapshot(change, snapshot_document(project, facts, decisions))
+    origin_run, origin_reason = _bind_origin(change, project, request)
+    seal = document_digest(
+        seal_document(
+            project=project,
+            code=request.code.model_dump(mode="json") if request.code else None,
+            environment_digest=text_of(environment.digest),
+            command=list(request.command),
+            inputs={row["name"]: text_of(row["digest"]) for row in inputs},
+            parameters=request.parameters,
+            outputs=request.outputs,
+            resources=request.resources,
+            policy_digest=text_of(policy_digest),
+        )
+    )
+    return Bindings(
+        environment_lock=environment.id,
+        environment_digest=environment.digest,
+        policy_snapshot=policy,
+        policy_digest=policy_digest,
+        data_plane=facts.data_plane.value,
+        isolation=ISOLATION[facts.data_plane],
+        inputs=inputs,
+        origin_run=origin_run,
+        origin_reason=origin_reason,
+        seal=seal,
+    )
+
+
+def take_snapshot(change: Change, document: dict[str, Json]) -> tuple[UUID, bytes]:
+    """Return id and digest of the PolicySnapshot with this content, taken now if there is none yet."""
+    digest = document_digest(document)
+    here = (PolicySnapshotRow.project_id == change.project) & (PolicySnapshotRow.digest == digest)
+    if (found := change.connection.scalar(select(PolicySnapshotRow.id).where(here))) is not None:
+        return found, digest
+    change.serialise("policy_snapshot", digest.hex())
+    if (found := change.connection.scalar(select(PolicySnapshotRow.id).where(here))) is not None:
+        return found, digest
+    identity = new_id()
+    change.connection.execute(
+        insert(PolicySnapshotRow).values(id=identity, project_id=change.project, digest=digest, content=document)
+    )
+    change.record(AuditAction.POLICY_SNAPSHOT_TAKEN, "policy_snapshot", identity, {"digest": text_of(digest)})
+    return identity, digest
+
+
+def _bind_inputs(change: Change, project: str, request: RunRequest) -> list[dict[str, Any]]:
+    wanted = request.inputs.values()
+    found = digests_of(
+        change.connection,
+        change.project,
+        (ref.dataset_version for ref in wanted if ref.dataset_version is not None),
+        (ref.artifact for ref in wanted if ref.artifact is not None),
+    )
+    rows = []
+    for name, ref in request.inputs.items():
+        identity = ref.dataset_version or ref.artifact
+        kind = "DatasetVersion" if ref.dataset_version else "Artifact"
+        if identity is None or identity not in found:
+            raise InvalidRequest(
+                f"input {name!r}: Project {project!r} has no {kind} {identity}",
+                remedy="References never cross Projects",
+            )
+        digest, state = found[identity]
+        if state in ("expired", "purged"):
+            raise InvalidRequest(f"input {name!r}: {kind} {identity} is {state}", remedy="Bind one that is available")
+        if ref.digest is not None and parse(ref.digest) != digest:
+            raise InvalidRequest(
+                f"input {name!r}: {kind} {identity} has digest {text_of(digest)}, not {ref.digest}",
+                remedy="Read it again; what is recorded does not change",
+                details={"recorded_digest": text_of(digest), "request_digest": ref.digest},
+            )
+        rows.append(
+            {"name": name, "dataset_version_id": ref.dataset_version, "artifact_id": ref.artifact, "digest": digest}
+        )
+    return rows
+
+
+def _bind_origin(change: Change, project: str, request: RunRequest) -> tuple[UUID | None, str | None]:
+    if request.pipeline_run is None:
+        return None, None
+    dag_id = change.connection.scalar(
+        select(PipelineRunRow.dag_id).where(
+            PipelineRunRow.project_id == change.project, PipelineRunRow.id == request.pipeline_run
+        )
+    )
+    if dag_id is None:
+        raise NotFound(
+            f"there is no PipelineRun {request.pipeline_run} in Project {project!r}", remedy="Create it first"
+        )
+    before = earlier_try(
+        change.connection, request.pipeline_run, request.task_id, request.map_index, request.try_number
+    )
+    if before is not None:
+        _lose_open(change, before.id, before.state, request.try_number)
+        return before.id, (request.origin_reason or OriginReason.RETRY).value
+    if request.rerun_of is None:
+        return None, None
+    again = pipeline_run_named(change.connection, change.project, dag_id, request.rerun_of)
+    if again is None:
+        raise InvalidRequest(
+            f"rerun_of names DagRun {request.rerun_of!r} of {dag_id!r}, which has no PipelineRun",
+            remedy="Give the run id of one that ran",
+        )
+    origin = earlier_try(change.connection, again, request.task_id, request.map_index, None)
+    return (origin.id, OriginReason.RERUN.value) if origin is not None else (None, None)
+
+
+def _lose_open(change: Change, run: UUID, state: str, try_number: int) -> None:
+    """Take an earlier try that never reported its end to `unknown`; Airflow starts a new try only when the old process is gone."""
+    if is_terminal(RunState(state)) or state in (RunState.UNKNOWN, RunState.RECONCILING):
+        return
+    cause = f"try {try_number} began before this Run reported its end"
+    change.connection.execute(
+        update(RunRow)
+        .where(RunRow.id == run)
+        .values(state=RunState.UNKNOWN, cause=cause, owner="reconciler", since=func.now())
+    )
+    change.record(
+        AuditAction.RUN_CHANGED, "run", run, {"before": state, "after": "unknown", "owner": "reconciler"}, reason=cause
+    )

@@ -1,0 +1,74 @@
+"""All governance functions over PostgreSQL, on behalf of one caller."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from holdfast.core.access import Caller
+from holdfast.ports import ObjectStore
+from holdfast.service.artifacts import ArtifactService
+from holdfast.service.audit import AuditService
+from holdfast.service.datasets import DatasetService
+from holdfast.service.models import ModelService
+from holdfast.service.projects import ProjectService
+from holdfast.service.promotions import PromotionService
+from holdfast.service.runs import RunService
+from holdfast.service.transaction import Probe, Transactions, no_probe
+
+
+@dataclass(frozen=True)
+class GovernanceService:
+    """Implements `ports.Governance`; cheap to make, one for each call.
+
+    Attributes:
+        engine: the governance database.
+        objects: where Artifacts are.
+        caller: on whose behalf.
+        grant_lifetime_s: how long grants are good for.
+        probe: called at the named points of every change; tests inject faults by it.
+    """
+
+    engine: Engine
+    objects: ObjectStore
+    caller: Caller
+    grant_lifetime_s: int = 900
+    probe: Probe = field(default=no_probe)
+
+    @property
+    def _transactions(self) -> Transactions:
+        return Transactions(self.engine, self.caller, self.probe)
+
+    @property
+    def projects(self) -> ProjectService:
+        """Projects and access to them."""
+        return ProjectService(self._transactions)
+
+    @property
+    def datasets(self) -> DatasetService:
+        """DatasetVersions."""
+        return DatasetService(self._transactions)
+
+    @property
+    def runs(self) -> RunService:
+        """EnvironmentLocks, PipelineRuns and Runs."""
+        return RunService(self._transactions, self.objects, self.grant_lifetime_s)
+
+    @property
+    def artifacts(self) -> ArtifactService:
+        """Artifacts."""
+        return ArtifactService(self._transactions, self.objects, self.grant_lifetime_s)
+
+    @property
+    def models(self) -> ModelService:
+        """Models and ModelVersions."""
+        return ModelService(self._transactions)
+
+    @property
+    def promotions(self) -> PromotionService:
+        """Promotion policies and promotions."""
+        return PromotionService(self._transactions, self.objects)
+
+    @property
+    def audit(self) -> AuditService:
+        """The audit trail."""
+        return AuditService(self._transactions)

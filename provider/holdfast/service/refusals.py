@@ -1,0 +1,83 @@
+"""What PostgreSQL refuses, said politely: one table from SQLSTATE and constraint to the six errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict, Unavailable
+
+_CREATOR_IS_NOT_APPROVER = "promotion_decision_creator_is_not_approver_ck"
+
+
+@contextmanager
+def translate() -> Iterator[None]:
+    """Turn what the driver raises into the six errors; the transaction has been rolled back by then.
+
+    A connection that is lost while the commit is under way leaves the caller without an answer: `Unavailable`, and the same
+    idempotency key tells what happened.
+    """
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable(
+            "all connections to the governance database are in use", remedy="Try again with the same idempotency key"
+        ) from error
+    except (InterfaceError, DisconnectionError) as error:
+        raise _unavailable() from error
+    except DBAPIError as error:
+        raise _refusal(error) from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("the governance database does not answer", remedy="Try again with the same idempotency key")
+
+
+def _refusal(error: DBAPIError) -> Exception:
+    state = getattr(error.orig, "sqlstate", None) or ""
+    diagnosis = getattr(error.orig, "diag", None)
+    constraint = getattr(diagnosis, "constraint_name", None) or ""
+    message = getattr(diagnosis, "message_primary", None) or ""
+    match state:
+        case "23505":
+            return StateConflict(
+                f"something with the same identity exists already ({constraint})",
+                remedy="Read it, or choose another name",
+            )
+        case "23503":
+            return InvalidRequest(
+                f"a reference names what is not in this Project ({constraint})",
+                remedy="References never cross Projects; name something in it",
+            )
+        case "23514" if constraint == _CREATOR_IS_NOT_APPROVER:
+            return _policy(
+                "who made a ModelVersion or asked for its promotion may not decide on it",
+                "promotion.creator-is-not-approver",
+            )
+        case "23514" | "23502" | "22001" | "22003" | "22P05":
+            return InvalidRequest(
+                f"the database refuses the value ({constraint or message})", remedy="Correct the request"
+            )
+        case "HF001" | "HF002":
+            return StateConflict(message, remedy="Read it again; what is recorded does not change")
+        case "HF003":
+            return _policy(message, "project.archived-is-read-only")
+        case "HF004":
+            return _policy(message, "promotion.needs-approval")
+        case "40001" | "40P01" | "55P03":
+            return StateConflict("another call changed the same thing at the same time", remedy="Try again")
+        case _ if (
+            isinstance(error, OperationalError) or error.connection_invalidated or state[:2] in ("08", "53", "57")
+        ):
+            return _unavailable()
+        case _:
+            return error
+
+
+def _policy(message: str, rule: str) -> HoldfastError:
+    return PolicyViolation(
+        message,
+        remedy=f"Rule {rule}, held by the database",
+        details={"rule": rule, "version": 1, "changed_by": "nobody"},
+    )

@@ -1,0 +1,268 @@
+"""Runs: created with all their bindings or refused, started under a fence, ended together with their Artifacts."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, update
+from sqlalchemy.exc import IntegrityError
+
+from holdfast.core.access import Permission
+from holdfast.core.audit import AuditAction
+from holdfast.core.digest import text_of
+from holdfast.core.errors import StateConflict
+from holdfast.core.run import RunState, check_run_transition, is_terminal
+from holdfast.ports import DEFAULT_LIMIT
+from holdfast.service.bindings import Bindings, bind_run
+from holdfast.service.environments import EnvironmentService
+from holdfast.service.outputs import artifact_rows, check_outputs, check_stored
+from holdfast.service.pipeline_runs import PipelineRunService
+from holdfast.service.staging import StagingService
+from holdfast.service.transaction import Change, new_id
+from holdfast.store import mapping
+from holdfast.store.queries.page import page_of
+from holdfast.store.queries.runs import RUNS, run_by_id, run_by_key
+from holdfast.store.tables import ArtifactRow, RunInputRow, RunRow
+from holdfast.wire.canonical import document_digest
+from holdfast.wire.run import Run, RunFinish, RunRequest, RunStart, RunTransition
+from holdfast.wire.types import Page
+
+
+@dataclass(frozen=True)
+class RunService(EnvironmentService, PipelineRunService, StagingService):
+    """Implements `ports.Runs`."""
+
+    def create(self, name: str, request: RunRequest, *, key: str | None = None) -> Run:
+        """Create a Run with all its bindings; the same try with the same request is the Run there is already.
+
+        An earlier try that is still open becomes `unknown`: its task process is gone, and evidence has to say how it ended.
+
+        Args:
+            name: the Project.
+            request: the bindings; its own idempotency_key is what a Run is identified by.
+            key: not needed here, the request has its own.
+
+        Raises:
+            StateConflict: the try has a Run with other bindings (the details hold both digests).
+            PolicyViolation: a rule refuses the Run.
+            InvalidRequest: a binding names nothing in this Project, or another digest.
+        """
+        del key
+        digest = document_digest(request.model_dump(mode="json"))
+
+        def apply(change: Change) -> Run:
+            if (
+                row := run_by_key(change.connection, change.project, bytes.fromhex(request.idempotency_key))
+            ) is not None:
+                change.nothing_changed()
+                return _same_request(row, digest, mapping.run_of(row, name))
+            bindings = bind_run(change, name, request)
+            identity = self._insert(change, request, digest, bindings)
+            return mapping.run_of(run_by_id(change.connection, change.project, name, identity), name)
+
+        try:
+            return self.transactions.change("runs.create", Permission.RUN_WRITE, name, request, None, Run, apply)
+        except StateConflict as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            # Two creations of one try at the same time: the other one has committed, and now it is found.
+            return self.transactions.change("runs.create", Permission.RUN_WRITE, name, request, None, Run, apply)
+
+    def _insert(self, change: Change, request: RunRequest, digest: bytes, bindings: Bindings) -> UUID:
+        identity = new_id()
+        code = request.code
+        change.connection.execute(
+            insert(RunRow),
+            {
+                "id": identity,
+                "project_id": change.project,
+                "pipeline_run_id": request.pipeline_run,
+                "task_id": request.task_id,
+                "map_index": request.map_index,
+                "try_number": request.try_number,
+                "idempotency_key": bytes.fromhex(request.idempotency_key),
+                "request_digest": digest,
+                "code_repository": code.repository if code else None,
+                "code_commit": code.commit if code else None,
+                "code_path": code.path if code else None,
+                "environment_lock_id": bindings.environment_lock,
+                "command": request.command,
+                "parameters": request.parameters,
+                "outputs": request.outputs,
+                "resources": request.resources,
+                "policy_snapshot_id": bindings.policy_snapshot,
+                "data_plane": bindings.data_plane,
+                "isolation": bindings.isolation,
+                "origin_run_id": bindings.origin_run,
+                "origin_reason": bindings.origin_reason,
+                "created_by": change.caller.principal,
+                "seal": bindings.seal,
+                "state": RunState.CREATED,
+            },
+        )
+        if bindings.inputs:
+            change.connection.execute(
+                insert(RunInputRow),
+                [{**row, "run_id": identity, "project_id": change.project} for row in bindings.inputs],
+            )
+        change.record(
+            AuditAction.RUN_CREATED,
+            "run",
+            identity,
+            {
+                "seal": text_of(bindings.seal),
+                "request_digest": text_of(digest),
+                "pipeline_run": str(request.pipeline_run) if request.pipeline_run else None,
+                "task_id": request.task_id,
+                "map_index": request.map_index,
+                "try_number": request.try_number,
+                "commit": code.commit if code else None,
+                "environment_digest": text_of(bindings.environment_digest),
+                "policy_digest": text_of(bindings.policy_digest),
+                "origin_run": str(bindings.origin_run) if bindings.origin_run else None,
+                "origin_reason": bindings.origin_reason,
+            },
+        )
+        return identity
+
+    def start(self, name: str, run: UUID, request: RunStart, *, key: str | None = None) -> Run:
+        """Take a Run to `running` under a fence; under the same fence again it stays. Raises StateConflict under another one."""
+
+        def apply(change: Change) -> Run:
+            row = run_by_id(change.connection, change.project, name, run, lock=True)
+            if row.state == RunState.RUNNING and row.fence == request.fence:
+                change.nothing_changed()
+                return mapping.run_of(row, name)
+            if row.fence is not None and row.fence != request.fence:
+                raise StateConflict(
+                    f"Run {run} is held by another execution",
+                    remedy="Let it end, or start a new try",
+                    details={"state": row.state},
+                )
+            content = {"fence": request.fence}
+            values = {"fence": request.fence, "started_at": func.now()}
+            return _move(change, name, row, RunState.RUNNING, values, AuditAction.RUN_STARTED, content)
+
+        return self.transactions.change(f"runs.start/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
+
+    def change(self, name: str, run: UUID, request: RunTransition, *, key: str | None = None) -> Run:
+        """Take a Run to queued, unknown or reconciling, with a cause and an owner; raises StateConflict where that is not allowed."""
+
+        def apply(change: Change) -> Run:
+            row = run_by_id(change.connection, change.project, name, run, lock=True)
+            values = {"cause": request.cause, "owner": request.owner}
+            return _move(
+                change,
+                name,
+                row,
+                request.state,
+                values,
+                AuditAction.RUN_CHANGED,
+                {"owner": request.owner},
+                request.cause,
+            )
+
+        return self.transactions.change(f"runs.change/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
+
+    def finish(self, name: str, run: UUID, request: RunFinish, *, key: str | None = None) -> Run:
+        """End a Run and register its Artifacts, in one transaction.
+
+        Raises:
+            StateConflict: the Run has ended, or another execution holds it.
+            InvalidRequest: an output is missing or was not declared.
+            IntegrityViolation: what is stored is not what is to be registered.
+        """
+        with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
+            before = mapping.run_of(run_by_id(connection, found.project_id, name, run), name)
+        check_outputs(before, request)
+        # Outside the transaction: the object store must not hold a lock in the database.
+        check_stored(self.objects, found.project_id, run, request.artifacts)
+
+        def apply(change: Change) -> Run:
+            row = run_by_id(change.connection, change.project, name, run, lock=True)
+            if row.fence is not None and request.fence is not None and row.fence != request.fence:
+                raise StateConflict(f"Run {run} is held by another execution", remedy="Only that one may end it")
+            values = {
+                "exit_code": request.exit_code,
+                "error_class": request.error_class,
+                "cause": request.cause,
+                "metrics": request.metrics,
+            }
+            content = {
+                "exit_code": request.exit_code,
+                "error_class": request.error_class.value if request.error_class else None,
+                "metrics": {metric: repr(value) for metric, value in request.metrics.items() if metric.isascii()},
+            }
+            after = _move(
+                change, name, row, request.state, values, AuditAction.RUN_FINISHED, content, request.cause or ""
+            )
+            if rows := artifact_rows(change, run, request.artifacts):
+                change.connection.execute(insert(ArtifactRow), rows)
+            return after
+
+        return self.transactions.change(f"runs.finish/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
+
+    def get(self, name: str, run: UUID) -> Run:
+        """Return a Run; raises NotFound."""
+        with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
+            return mapping.run_of(run_by_id(connection, found.project_id, name, run), name)
+
+    def list(
+        self,
+        name: str,
+        *,
+        pipeline_run: UUID | None = None,
+        state: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Run]:
+        """Return Runs, newest first."""
+        with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
+            statement = RUNS.where(RunRow.project_id == found.project_id)
+            if pipeline_run is not None:
+                statement = statement.where(RunRow.pipeline_run_id == pipeline_run)
+            if state is not None:
+                statement = statement.where(RunRow.state == state)
+            return page_of(
+                connection, statement, RunRow.id, lambda row: mapping.run_of(row, name), limit=limit, cursor=cursor
+            )
+
+
+def _same_request(row: Any, digest: bytes, run: Run) -> Run:
+    if row.request_digest != digest:
+        raise StateConflict(
+            f"this try has Run {run.id} already, with other bindings",
+            remedy="A new try gets a new Run; what a Run is bound to never changes",
+            details={
+                "recorded_digest": text_of(row.request_digest),
+                "request_digest": text_of(digest),
+                "run": str(run.id),
+            },
+        )
+    return run
+
+
+def _move(
+    change: Change,
+    name: str,
+    row: Any,
+    after: RunState,
+    values: dict[str, Any],
+    action: AuditAction,
+    content: dict[str, Any],
+    reason: str = "",
+) -> Run:
+    """Take a locked Run to a state and record it."""
+    check_run_transition(str(row.id), RunState(row.state), after)
+    ended = {"ended_at": func.now()} if is_terminal(after) else {}
+    change.connection.execute(
+        update(RunRow).where(RunRow.id == row.id).values(state=after, since=func.now(), **values, **ended)
+    )
+    change.record(
+        action,
+        "run",
+        row.id,
+        {"before": row.state, "after": after.value, "seal": text_of(row.seal), **content},
+        reason=reason,
+    )
+    return mapping.run_of(run_by_id(change.connection, change.project, name, row.id), name)

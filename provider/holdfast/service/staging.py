@@ -1,0 +1,123 @@
+"""Grants: leave for a Run's agent to fetch its inputs and to store its outputs, for a short time, for exactly these objects."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import select
+
+from holdfast.core.access import Permission
+from holdfast.core.digest import parse, text_of
+from holdfast.core.errors import StateConflict
+from holdfast.core.run import RunState, is_terminal
+from holdfast.ports import ObjectStore
+from holdfast.service.outputs import check_declared, object_key
+from holdfast.service.transaction import Transactions
+from holdfast.store import mapping
+from holdfast.store.queries.runs import run_by_id
+from holdfast.store.tables import ArtifactRow, DatasetFileRow, DatasetVersionRow, RunInputRow
+from holdfast.wire.run import Grant, Grants, OutputFile, StagedDataset, StagedFile, Staging, UploadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class GrantMaker:
+    """Makes grants that expire together."""
+
+    objects: ObjectStore
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, objects: ObjectStore, lifetime_s: int) -> "GrantMaker":
+        """Return a maker whose grants expire after a lifetime, by this process's clock, which also checks them."""
+        return cls(objects, datetime.now(UTC) + timedelta(seconds=lifetime_s))
+
+    def download(self, name: str, key: str, version_id: str, digest: bytes, size_bytes: int) -> Grant:
+        """Return leave to read one version of one object."""
+        url = self.objects.grant(
+            "GET", key, version_id=version_id, digest=digest, size_bytes=size_bytes, expires_at=self.expires_at
+        )
+        return self._grant(name, "GET", url, key, digest, size_bytes)
+
+    def upload(self, key: str, file: OutputFile) -> Grant:
+        """Return leave to store one object with exactly this content."""
+        digest = parse(file.digest)
+        url = self.objects.grant(
+            "PUT", key, version_id=None, digest=digest, size_bytes=file.size_bytes, expires_at=self.expires_at
+        )
+        return self._grant(file.name, "PUT", url, key, digest, file.size_bytes)
+
+    def _grant(
+        self, name: str, method: Literal["GET", "PUT"], url: str, key: str, digest: bytes, size_bytes: int
+    ) -> Grant:
+        return Grant.model_construct(
+            name=name,
+            method=method,
+            url=url,
+            object_key=key,
+            digest=text_of(digest),
+            size_bytes=size_bytes,
+            expires_at=self.expires_at,
+        )
+
+
+@dataclass(frozen=True)
+class StagingService:
+    """The part of `ports.Runs` that gives grants."""
+
+    transactions: Transactions
+    objects: ObjectStore
+    grant_lifetime_s: int
+
+    def stage(self, name: str, run: UUID) -> Staging:
+        """Return what an agent needs to put the Run's inputs in place; raises StateConflict where the Run has ended."""
+        maker = GrantMaker.of(self.objects, self.grant_lifetime_s)
+        with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
+            _check_open(run, run_by_id(connection, found.project_id, name, run).state)
+            bound = RunInputRow.run_id == run
+            artifacts = connection.execute(
+                select(RunInputRow.name.label("input_name"), *ArtifactRow.__table__.c)
+                .join(ArtifactRow, ArtifactRow.id == RunInputRow.artifact_id)
+                .where(bound)
+            ).all()
+            versions = connection.execute(
+                select(
+                    RunInputRow.name.label("input_name"),
+                    DatasetVersionRow.id,
+                    DatasetVersionRow.source,
+                    DatasetVersionRow.source_type,
+                )
+                .join(DatasetVersionRow, DatasetVersionRow.id == RunInputRow.dataset_version_id)
+                .where(bound)
+            ).all()
+            datasets = []
+            for version in versions:
+                files = connection.execute(
+                    select(*DatasetFileRow.__table__.c)
+                    .where(DatasetFileRow.dataset_version_id == version.id)
+                    .order_by(DatasetFileRow.path)
+                )
+                staged = [StagedFile(path=f.path, digest=text_of(f.digest), size_bytes=f.size_bytes) for f in files]
+                datasets.append(
+                    StagedDataset(
+                        name=version.input_name, source=version.source, source_type=version.source_type, files=staged
+                    )
+                )
+        grants = [maker.download(a.input_name, a.object_key, a.version_id, a.digest, a.size_bytes) for a in artifacts]
+        return Staging(grants=grants, datasets=datasets)
+
+    def grant_uploads(self, name: str, run: UUID, request: UploadRequest) -> Grants:
+        """Return leave to store these outputs of a Run; raises InvalidRequest for one that was not declared."""
+        maker = GrantMaker.of(self.objects, self.grant_lifetime_s)
+        with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
+            row = run_by_id(connection, found.project_id, name, run)
+            _check_open(run, row.state)
+            check_declared(mapping.run_of(row, name), (file.name for file in request.files))
+        return Grants(
+            grants=[maker.upload(object_key(found.project_id, run, file.name), file) for file in request.files]
+        )
+
+
+def _check_open(run: UUID, state: str) -> None:
+    if is_terminal(RunState(state)):
+        raise StateConflict(f"Run {run} is {state} and gets no grants", remedy="Start a new Run")

@@ -1,0 +1,272 @@
+"""One change, one transaction: authorise, replay or apply, record, commit. Nothing else in the service opens a transaction.
+
+A change that records no event does not commit (unless it says that nothing changed), and an event cannot outlive its change: both are
+in the same transaction. Faults are injected at the named points through `probe`.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NoReturn, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import Connection, Engine, insert, text
+from sqlalchemy.exc import IntegrityError
+
+from holdfast.core.access import Access, Caller, Permission
+from holdfast.core.audit import SALT_SIZE_BYTES, AuditAction, Outcome, commitment
+from holdfast.core.digest import of, text_of
+from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict
+from holdfast.core.ids import uuid7
+from holdfast.service.refusals import translate
+from holdfast.store.queries.access import Authorisation, authorise
+from holdfast.store.tables import AuditEventRow, IdempotencyReplyRow
+from holdfast.wire.canonical import dumps_json, event_bytes
+
+Reply = TypeVar("Reply", bound=BaseModel)
+Probe = Callable[[str], None]
+
+PROBE_POINTS = ("authorised", "applied", "recorded", "committed")
+_MAX_KEY_LENGTH = 200
+_SERIALISE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+def new_id() -> UUID:
+    """Return a fresh identifier."""
+    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+@dataclass(slots=True)
+class Change:
+    """A change while it is being applied."""
+
+    connection: Connection
+    access: Access
+    project_id: UUID | None
+    events: list[dict[str, object]] = field(default_factory=list)
+    is_unchanged: bool = False
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return self.access.caller
+
+    @property
+    def project(self) -> UUID:
+        """The Project's id, for changes inside one."""
+        if self.project_id is None:
+            raise RuntimeError("this change is not inside a Project")
+        return self.project_id
+
+    def record(
+        self,
+        action: AuditAction,
+        target_type: str,
+        target_id: UUID | str,
+        content: Mapping[str, object],
+        *,
+        reason: str = "",
+        outcome: Outcome = Outcome.SUCCEEDED,
+        project: str | None = None,
+    ) -> None:
+        """Add an event to this transaction; it names everything by value."""
+        place = project if project is not None else self.access.project
+        event: dict[str, object] = {
+            "format": "holdfast.audit-event/1",
+            "id": str(identity := new_id()),
+            "action": action.value,
+            "initiator": self.caller.principal,
+            "project": place,
+            "target": {"type": target_type, "id": str(target_id)},
+            "outcome": outcome.value,
+            "reason": reason,
+            "request_id": self.caller.request_id,
+            "trace_id": self.caller.trace_id,
+            "content": dict(content),
+        }
+        canonical, salt = event_bytes(event), os.urandom(SALT_SIZE_BYTES)
+        self.events.append(
+            {
+                "id": identity,
+                "project": place,
+                "action": action.value,
+                "initiator": self.caller.principal,
+                "target_type": target_type,
+                "target_id": str(target_id),
+                "outcome": outcome.value,
+                "content": canonical.decode(),
+                "salt": salt,
+                "commitment": commitment(salt, canonical),
+            }
+        )
+
+    def serialise(self, kind: str, name: str) -> None:
+        """Wait until no other transaction gives numbers under this name, and make others wait until this one ends."""
+        self.connection.execute(_SERIALISE, {"name": f"{kind}/{self.project}/{name}"})
+
+    def nothing_changed(self) -> None:
+        """Say that what was asked for was already so; no event is owed."""
+        self.is_unchanged = True
+
+    def refuse(self, refusal: HoldfastError) -> NoReturn:
+        """Commit what was recorded so far, and then raise the refusal to the caller."""
+        raise _RefusedAndRecorded(refusal)
+
+
+class _RefusedAndRecorded(Exception):
+    def __init__(self, refusal: HoldfastError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+def no_probe(_point: str) -> None:
+    """Do nothing at a named point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transactions:
+    """Opens transactions on behalf of one caller."""
+
+    engine: Engine
+    caller: Caller
+    probe: Probe = no_probe
+
+    @contextmanager
+    def reading(self, project: str | None) -> Iterator[tuple[Connection, Authorisation]]:
+        """Yield a connection and what the caller is; the reader itself leaves out what is not for the caller."""
+        with translate(), self.engine.connect() as connection:
+            yield connection, authorise(connection, self.caller, project)
+
+    @contextmanager
+    def read(self, permission: Permission, project: str | None) -> Iterator[tuple[Connection, Authorisation]]:
+        """Yield a connection and the authorisation for reading; raises what `Access.require` raises."""
+        with self.reading(project) as (connection, found):
+            found.access.require(permission)
+            yield connection, found
+
+    def change(
+        self,
+        operation: str,
+        permission: Permission,
+        project: str | None,
+        request: BaseModel | None,
+        key: str | None,
+        reply: type[Reply],
+        apply: Callable[[Change], Reply],
+        *,
+        keeps_reply: bool = True,
+    ) -> Reply:
+        """Apply a change once for its key and return its reply, the stored one when it was applied before.
+
+        Args:
+            operation: name of the function and everything its path names; part of what the key is bound to.
+            permission: what the caller needs.
+            project: the Project's name, None for the platform.
+            request: the request's body.
+            key: the idempotency key, 1 to 200 characters, or None.
+            reply: the reply's type.
+            apply: makes the change and records its events.
+            keeps_reply: False where the reply holds a secret; a repeated key is then refused.
+
+        Raises:
+            HoldfastError: nothing was changed, unless the message says what was recorded.
+        """
+        if key is not None and not (0 < len(key) <= _MAX_KEY_LENGTH and key.isprintable()):
+            raise InvalidRequest(
+                "the idempotency key is empty, too long or not printable", remedy="Use 1 to 200 printable characters"
+            )
+        body = dumps_json(
+            {
+                "operation": operation,
+                "project": project,
+                "request": request.model_dump(mode="json") if request else None,
+            }
+        )
+        digest = of(body.encode())
+        try:
+            with translate(), self.engine.begin() as connection:
+                found = authorise(connection, self.caller, project, key)
+                found.access.require(permission)
+                if found.reply is not None:
+                    return _replayed(key, digest, found.reply, reply)
+                self._check_archived(found, permission)
+                self.probe("authorised")
+                change = Change(connection, found.access, found.project_id)
+                refusal, result = None, None
+                try:
+                    result = apply(change)
+                except _RefusedAndRecorded as refused:
+                    refusal = refused.refusal
+                self.probe("applied")
+                self._record(change)
+                if result is not None and key is not None:
+                    self._keep_reply(connection, key, digest, result if keeps_reply else None)
+                self.probe("recorded")
+            self.probe("committed")
+        except (StateConflict, InvalidRequest) as error:
+            # Two calls with one key at the same time: the second failed on what the first has just committed.
+            if (
+                key is not None
+                and isinstance(error.__cause__, IntegrityError)
+                and (stored := self._stored(key, project)) is not None
+            ):
+                return _replayed(key, digest, stored, reply)
+            raise
+        if result is None:
+            raise refusal or RuntimeError("a change gave no reply")
+        return result
+
+    @staticmethod
+    def _record(change: Change) -> None:
+        if change.events:
+            change.connection.execute(insert(AuditEventRow), change.events)
+        elif not change.is_unchanged:
+            raise RuntimeError("a change without an audit event does not commit")
+
+    def _keep_reply(self, connection: Connection, key: str, digest: bytes, result: BaseModel | None) -> None:
+        connection.execute(
+            insert(IdempotencyReplyRow),
+            {
+                "principal": self.caller.principal,
+                "key": key,
+                "request_digest": digest,
+                "reply": result.model_dump(mode="json") if result is not None else None,
+            },
+        )
+
+    def _stored(self, key: str, project: str | None) -> tuple[bytes, dict[str, object] | None] | None:
+        with translate(), self.engine.connect() as connection:
+            return authorise(connection, self.caller, project, key).reply
+
+    @staticmethod
+    def _check_archived(found: Authorisation, permission: Permission) -> None:
+        if found.is_archived and permission not in (
+            Permission.TOKEN_WRITE,
+            Permission.BINDING_WRITE,
+            Permission.PROJECT_ARCHIVE,
+        ):
+            raise PolicyViolation(
+                f"Project {found.access.project!r} is archived and read-only",
+                remedy="Use another Project; archiving is not undone",
+                details={"rule": "project.archived-is-read-only", "version": 1, "changed_by": "nobody"},
+            )
+
+
+def _replayed(
+    key: str | None, digest: bytes, stored: tuple[bytes, dict[str, object] | None], reply: type[Reply]
+) -> Reply:
+    before, document = stored
+    if before != digest:
+        raise StateConflict(
+            f"idempotency key {key!r} was used with another request",
+            remedy="Use a new key for a new request",
+            details={"recorded_digest": text_of(before), "request_digest": text_of(digest)},
+        )
+    if document is None:
+        raise StateConflict(
+            "this request was answered before, and its secret is shown once", remedy="Revoke it and make a new one"
+        )
+    return reply.model_validate(document)

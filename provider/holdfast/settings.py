@@ -1,0 +1,94 @@
+"""The settings of a service process, read once when it starts, and what is opened from them.
+
+Every variable is `HOLDFAST_<NAME>`; a value may also stand in a file named by `HOLDFAST_<NAME>_FILE` for the secrets.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import Engine
+
+from holdfast.core.access import Caller
+from holdfast.core.errors import InvalidRequest
+from holdfast.objects.filesystem import FilesystemStore
+from holdfast.service.governance import GovernanceService
+from holdfast.store.engine import open_engine
+
+_SECRETS = ("database_url", "owner_url", "grant_key")
+
+
+class Settings(BaseSettings):
+    """What a service process needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLDFAST_", extra="ignore", frozen=True)
+
+    database_url: SecretStr = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
+    owner_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL URL of the owner role; needed by `holdfast db` only"
+    )
+    objects_root: Path = Field(description="absolute directory of the file system object store")
+    grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
+    api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
+    body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
+    grant_lifetime_s: int = Field(default=900, ge=10, le=86400)
+    pool_size: int = Field(default=10, ge=1, le=200)
+
+    @classmethod
+    def load(cls) -> Self:
+        """Return the settings of this process's environment.
+
+        Raises:
+            InvalidRequest: a variable is missing or has no meaning; names it and not its value.
+        """
+        values = {}
+        for name in _SECRETS:
+            if path := os.environ.get(f"HOLDFAST_{name.upper()}_FILE"):
+                try:
+                    values[name] = Path(path).read_text().strip()
+                except OSError as error:
+                    raise InvalidRequest(
+                        f"HOLDFAST_{name.upper()}_FILE cannot be read: {error.strerror}", remedy="Mount the file"
+                    ) from None
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            names = ", ".join(
+                sorted(
+                    {
+                        f"HOLDFAST_{str(item['loc'][0]).upper()} ({item['msg']})"
+                        for item in error.errors(include_input=False)
+                    }
+                )
+            )
+            raise InvalidRequest(
+                f"the settings are incomplete: {names}",
+                remedy="Set them in the environment; docs/reference/settings.md lists them",
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """An open engine and object store; governance functions are made from it for one caller at a time."""
+
+    settings: Settings
+    engine: Engine
+    objects: FilesystemStore
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Return the platform of these settings; nothing is connected yet."""
+        engine = open_engine(settings.database_url.get_secret_value(), pool_size=settings.pool_size)
+        key = settings.grant_key.get_secret_value().encode()
+        return cls(settings, engine, FilesystemStore(settings.objects_root, key, settings.api_url))
+
+    def governance(self, caller: Caller) -> GovernanceService:
+        """Return the governance functions on behalf of a caller."""
+        return GovernanceService(self.engine, self.objects, caller, grant_lifetime_s=self.settings.grant_lifetime_s)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()

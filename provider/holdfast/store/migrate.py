@@ -1,0 +1,142 @@
+"""Migrations of the governance database: up, down, and whether the database is what this version expects.
+
+One runner at a time (advisory lock). The runner's login needs CREATE on the database and, the first time, CREATEROLE.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from holdfast.core.errors import InvalidRequest, StateConflict, Unavailable
+from holdfast.store.tables import SCHEMA, Table
+
+VERSION_TABLE = "schema_version"
+_RUNNER_LOCK = 0x486F6C64
+_MINIMUM_VERSION = 140000
+
+
+def scripts() -> Path:
+    """Return the directory of the revisions: inside the wheel, or beside the sources."""
+    shipped = Path(__file__).parents[1] / "_migrations"
+    return shipped if shipped.is_dir() else Path(__file__).parents[3] / "migrations"
+
+
+def upgrade(url: str, revision: str = "head") -> str | None:
+    """Bring the database up to a revision and return the revision it is now at; running it again changes nothing.
+
+    Raises:
+        Unavailable: the database does not answer.
+        InvalidRequest: it is not PostgreSQL 14 or newer, there is no such revision, or the login lacks a privilege.
+        StateConflict: another migration is running. In every case the database is at the revision where it was.
+    """
+    with _runner(url) as (connection, config):
+        command.upgrade(config, revision)
+        return _current(connection)
+
+
+def downgrade(url: str, revision: str) -> str | None:
+    """Take the database down to a revision (`base` for nothing at all) and return the revision it is now at; raises as `upgrade` does."""
+    with _runner(url) as (connection, config):
+        command.downgrade(config, revision)
+        return _current(connection)
+
+
+def current(url: str) -> str | None:
+    """Return the revision the database is at, None for an empty one; raises as `upgrade` does."""
+    with _runner(url) as (connection, _):
+        return _current(connection)
+
+
+def check(url: str) -> list[str]:
+    """Return every difference between the database and what this version expects; an empty list is good. Raises as `upgrade` does."""
+    with _runner(url) as (connection, config):
+        found, head = _current(connection), ScriptDirectory.from_config(config).get_current_head()
+        if found != head:
+            return [
+                f"the database is at revision {found or 'none'}, this version needs {head}: run `holdfast db upgrade`"
+            ]
+        connection.execute(text(f"SET LOCAL search_path = {SCHEMA}, public"))
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": lambda name, kind, _: name == SCHEMA if kind == "schema" else name != VERSION_TABLE,
+                "compare_type": True,
+                "compare_server_default": False,
+            },
+        )
+        differences = [f"schema differs: {difference}" for difference in compare_metadata(context, Table.metadata)]
+        return differences + _missing_triggers(connection)
+
+
+def _missing_triggers(connection: Connection) -> list[str]:
+    rows = connection.execute(
+        text(
+            "SELECT c.relname, t.tgname, t.tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema AND NOT t.tgisinternal"
+        ),
+        {"schema": SCHEMA},
+    ).all()
+    enabled = {table for table, name, state in rows if name.endswith("_guard") and state in ("O", "A", b"O", b"A")}
+    return [
+        f"table {table} has lost its guard trigger"
+        for table in sorted({t.name for t in Table.metadata.sorted_tables} - enabled)
+    ]
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE, "version_table_schema": SCHEMA}
+    ).get_current_revision()
+
+
+@contextmanager
+def _runner(url: str) -> Iterator[tuple[Connection, Config]]:
+    engine = create_engine(
+        url, poolclass=NullPool, connect_args={"connect_timeout": 5, "options": "-c lock_timeout=10s -c timezone=UTC"}
+    )
+    config = Config()
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
+    try:
+        with engine.begin() as connection:
+            _check_server(connection)
+            if not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _RUNNER_LOCK}):
+                raise StateConflict(
+                    "another migration of this database is running", remedy="Wait until it has ended, then run it again"
+                )
+            config.attributes["connection"] = connection
+            yield connection, config
+    except OperationalError as error:
+        raise Unavailable(
+            "the governance database does not answer", remedy="Check that PostgreSQL runs and that the URL is right"
+        ) from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state == "42501":
+            raise InvalidRequest(
+                "the login may not migrate the database: it lacks a privilege",
+                remedy="Use the owner's login; it needs CREATE on the database and, the first time, CREATEROLE",
+            ) from error
+        raise
+    except CommandError as error:
+        raise InvalidRequest(
+            f"the migration cannot run: {error}", remedy="`holdfast db upgrade` without a revision goes to the newest"
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _check_server(connection: Connection) -> None:
+    version = int(connection.scalar(text("SHOW server_version_num")) or 0)
+    if version < _MINIMUM_VERSION:
+        raise InvalidRequest(f"PostgreSQL {version // 10000} is too old", remedy="Use PostgreSQL 14 or newer")

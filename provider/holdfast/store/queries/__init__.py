@@ -1,0 +1,1 @@
+"""The read side: every list is bounded and pages by key."""

@@ -1,0 +1,49 @@
+"""The tables, a file per subject."""
+
+from holdfast.store.tables.audit import AuditEventRow
+from holdfast.store.tables.base import SCHEMA, Table
+from holdfast.store.tables.dataset import DatasetFileRow, DatasetRow, DatasetVersionRow
+from holdfast.store.tables.model import (
+    AliasAssignmentRow,
+    ModelRow,
+    ModelVersionArtifactRow,
+    ModelVersionRow,
+    PromotionDecisionRow,
+    PromotionPolicyRow,
+    PromotionRow,
+)
+from holdfast.store.tables.project import IdempotencyReplyRow, ProjectRow, RoleBindingRow, ServiceTokenRow
+from holdfast.store.tables.run import (
+    ArtifactRow,
+    EnvironmentLockRow,
+    PipelineRunRow,
+    PolicySnapshotRow,
+    RunInputRow,
+    RunRow,
+)
+
+__all__ = [
+    "SCHEMA",
+    "AliasAssignmentRow",
+    "ArtifactRow",
+    "AuditEventRow",
+    "DatasetFileRow",
+    "DatasetRow",
+    "DatasetVersionRow",
+    "EnvironmentLockRow",
+    "IdempotencyReplyRow",
+    "ModelRow",
+    "ModelVersionArtifactRow",
+    "ModelVersionRow",
+    "PipelineRunRow",
+    "PolicySnapshotRow",
+    "ProjectRow",
+    "PromotionDecisionRow",
+    "PromotionPolicyRow",
+    "PromotionRow",
+    "RoleBindingRow",
+    "RunInputRow",
+    "RunRow",
+    "ServiceTokenRow",
+    "Table",
+]

@@ -1,0 +1,1 @@
+"""What crosses a boundary: requests, replies, events. Pydantic models and their canonical encodings, nothing that acts."""
