@@ -6,7 +6,7 @@ Every variable is `HOLDFAST_<NAME>`; a value may also stand in a file named by `
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         Raises:
             InvalidRequest: a variable is missing or has no meaning; names it and not its value.
         """
-        values = {}
+        values: dict[str, Any] = {}
         for name in _SECRETS:
             if path := os.environ.get(f"HOLDFAST_{name.upper()}_FILE"):
                 try:

@@ -1,0 +1,1 @@
+"""Object stores: versioned objects, written once, checked by digest when read."""

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
@@ -135,7 +136,7 @@ class ModelService:
             select(AliasAssignmentRow.alias, ModelVersionRow.number)
             .join(ModelVersionRow, ModelVersionRow.id == AliasAssignmentRow.model_version_id)
             .where(AliasAssignmentRow.model_id == ModelRow.id)
-            .distinct(AliasAssignmentRow.alias)
+            .ext(distinct_on(AliasAssignmentRow.alias))
             .order_by(
                 AliasAssignmentRow.alias, AliasAssignmentRow.valid_from.desc(), AliasAssignmentRow.recorded_at.desc()
             )

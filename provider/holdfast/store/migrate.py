@@ -14,15 +14,35 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from holdfast.core.errors import InvalidRequest, StateConflict, Unavailable
 from holdfast.store.tables import SCHEMA, Table
+from holdfast.store.tables.audit import Xid8
 
 VERSION_TABLE = "schema_version"
 _RUNNER_LOCK = 0x486F6C64
 _MINIMUM_VERSION = 140000
+_MORE_GUARDS = (
+    *(f"{table}_end_guard" for table in ("run", "pipeline_run", "promotion", "project", "role_binding", "service_token")),
+    *(
+        f"{table}_archive_guard"
+        for table in (
+            "run",
+            "pipeline_run",
+            "dataset_version",
+            "environment_lock",
+            "model_version",
+            "promotion",
+            "promotion_policy",
+            "artifact",
+        )
+    ),
+    "promotion_approval_guard",
+    "alias_assignment_promotion_guard",
+)
 
 
 def scripts() -> Path:
@@ -66,6 +86,7 @@ def check(url: str) -> list[str]:
                 f"the database is at revision {found or 'none'}, this version needs {head}: run `holdfast db upgrade`"
             ]
         connection.execute(text(f"SET LOCAL search_path = {SCHEMA}, public"))
+        ischema_names["xid8"] = Xid8  # SQLAlchemy does not know the type yet
         context = MigrationContext.configure(
             connection,
             opts={
@@ -87,11 +108,11 @@ def _missing_triggers(connection: Connection) -> list[str]:
         ),
         {"schema": SCHEMA},
     ).all()
-    enabled = {table for table, name, state in rows if name.endswith("_guard") and state in ("O", "A", b"O", b"A")}
-    return [
-        f"table {table} has lost its guard trigger"
-        for table in sorted({t.name for t in Table.metadata.sorted_tables} - enabled)
-    ]
+    enabled = {name for _, name, state in rows if state in ("O", "A", b"O", b"A")}
+    tables = sorted(table.name for table in Table.metadata.sorted_tables)
+    expected = [(table, f"{table}_{guard}") for table in tables for guard in ("guard", "truncate_guard")]
+    expected += [(name.rsplit("_", 2)[0], name) for name in _MORE_GUARDS]
+    return [f"table {table} has lost its guard: trigger {name} is missing or disabled" for table, name in expected if name not in enabled]
 
 
 def _current(connection: Connection) -> str | None:

@@ -1,0 +1,48 @@
+# Everything installs what it needs by itself, into .venv; see tools/bootstrap.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+unexport VIRTUAL_ENV
+
+.PHONY: help install check lint types contracts unit test wheel demo demo-reset soak bench format openapi
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install:
+	@tools/bootstrap
+
+check: install lint types contracts unit ## the quick part: lint, types, import contracts, unit tests
+
+lint: install
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types: install
+	$(PYTHON) -m mypy provider plugins
+
+contracts: install
+	.venv/bin/lint-imports --no-cache
+
+unit: install
+	$(PYTEST) -q tests/unit
+
+test: check ## every gate: check, then contract, integration, migration, API and wheel tests on real parts
+	$(PYTEST) tests --ignore tests/unit --ignore tests/wheel -m "not soak"
+	$(MAKE) --no-print-directory wheel
+	@echo "make test: every gate passed"
+
+wheel: install
+	rm -rf dist
+	$(PYTHON) -m build --wheel --installer uv --outdir dist .
+	$(PYTEST) -q tests/wheel
+
+soak: install ## long campaigns: thousands of kills, millions of rows
+	$(PYTEST) tests -m soak --timeout 0
+
+format: install ## format and mend what can be mended
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .

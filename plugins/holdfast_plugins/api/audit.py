@@ -1,0 +1,46 @@
+"""The audit trail, and who one is."""
+
+from typing import Annotated, Any
+
+from fastapi import Query, Request
+
+from holdfast.core.audit import AuditAction
+from holdfast.wire.audit import AuditEvent
+from holdfast.wire.types import Page
+from holdfast_plugins.api.routing import DEFAULT_LIMIT, Cursor, Governed, Limit, router
+
+routes = router("audit")
+Target = Annotated[str | None, Query(max_length=200)]
+
+
+@routes.get("/projects/{project}/audit-events")
+def list_audit_events(
+    project: str,
+    governed: Governed,
+    action: AuditAction | None = None,
+    target: Target = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[AuditEvent]:
+    """List the audit events of a Project."""
+    return governed.audit.list(project, action=action, target=target, limit=limit, cursor=cursor)
+
+
+@routes.get("/audit-events")
+def list_all_audit_events(
+    governed: Governed,
+    action: AuditAction | None = None,
+    target: Target = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[AuditEvent]:
+    """List the audit events of the whole platform."""
+    return governed.audit.list(None, action=action, target=target, limit=limit, cursor=cursor)
+
+
+@routes.get("/whoami")
+def show_caller(request: Request) -> dict[str, Any]:
+    """Show who the API takes the caller for."""
+    caller = request.state.caller
+    scope = sorted(caller.scope) if caller.scope is not None else None
+    return {"principal": caller.principal, "groups": sorted(caller.groups), "project": caller.project, "scope": scope}

@@ -1,0 +1,58 @@
+"""The bytes of objects, streamed. The grant in the URL is the only credential here; it names method, object, content and expiry."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from holdfast.core.errors import IntegrityViolation, InvalidRequest
+from holdfast.objects.filesystem import FilesystemStore, Writer
+
+PREFIX = "/objects/"
+_BUFFER_BYTES = 4 << 20
+
+routes = APIRouter(tags=["objects"])
+
+
+@routes.get(PREFIX + "{key:path}", response_class=StreamingResponse)
+def read_object(key: str, request: Request) -> StreamingResponse:
+    """Read an object under a grant; the connection breaks before the end when the bytes are not those recorded."""
+    objects: FilesystemStore = request.app.state.platform.objects
+    grant = objects.check_grant("GET", key, dict(request.query_params), datetime.now(UTC))
+    facts = objects.stat(key, grant.digest.hex())
+    if facts.size_bytes != grant.size_bytes:
+        raise IntegrityViolation(
+            f"the stored bytes of {key!r} have another size than recorded", remedy="Restore the object store"
+        )
+    pieces: Iterator[bytes] = objects.read(key, facts.version_id, grant.digest)
+    headers = {"Content-Length": str(facts.size_bytes)}
+    return StreamingResponse(pieces, media_type="application/octet-stream", headers=headers)
+
+
+@routes.put(PREFIX + "{key:path}", status_code=201)
+async def write_object(key: str, request: Request) -> dict[str, str]:
+    """Store an object under a grant, and return its version id; nothing is stored unless every byte is as announced."""
+    objects: FilesystemStore = request.app.state.platform.objects
+    grant = objects.check_grant("PUT", key, dict(request.query_params), datetime.now(UTC))
+    length = request.headers.get("content-length")
+    if length is not None and length != str(grant.size_bytes):
+        raise InvalidRequest(
+            f"the grant is for {grant.size_bytes} bytes, the call brings {length}", remedy="Ask for another grant"
+        )
+    with objects.writer(key, grant.digest, grant.size_bytes) as writer:
+        await _store(writer, request.stream())
+    return {"version_id": grant.digest.hex()}
+
+
+async def _store(writer: Writer, stream: AsyncIterator[bytes]) -> None:
+    buffered, size = [], 0
+    async for piece in stream:
+        buffered.append(piece)
+        size += len(piece)
+        if size >= _BUFFER_BYTES:
+            await run_in_threadpool(writer.write, b"".join(buffered))
+            buffered, size = [], 0
+    await run_in_threadpool(writer.write, b"".join(buffered))
+    await run_in_threadpool(writer.commit)

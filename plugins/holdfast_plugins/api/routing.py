@@ -1,0 +1,53 @@
+"""What every route is made of: strict JSON, the idempotency key, paging, the caller's governance functions."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.routing import APIRoute
+
+from holdfast.core.errors import InvalidRequest
+from holdfast.ports import DEFAULT_LIMIT, MAX_LIMIT
+from holdfast.service.governance import GovernanceService
+from holdfast.wire.canonical import parse_document
+from holdfast_plugins.access import authenticated, governance
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        return parse_document(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A route whose body is parsed by the rules of canonical documents, so that two readers cannot read it differently."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, given the strict request."""
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return strictly
+
+
+def router(tag: str) -> APIRouter:
+    """Return a router all of whose routes need an authenticated caller."""
+    return APIRouter(tags=[tag], route_class=StrictRoute, dependencies=[Depends(authenticated)])
+
+
+def _idempotency_key(idempotency_key: Annotated[str | None, Header(max_length=200)] = None) -> str:
+    if not idempotency_key:
+        raise InvalidRequest(
+            "the call changes something and carries no Idempotency-Key",
+            remedy="Send a header Idempotency-Key, a fresh UUID say; repeat it when you repeat the call",
+        )
+    return idempotency_key
+
+
+Key = Annotated[str, Depends(_idempotency_key)]
+Governed = Annotated[GovernanceService, Depends(governance)]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+Cursor = Annotated[str | None, Query(max_length=1500)]
+
+__all__ = ["DEFAULT_LIMIT", "Cursor", "Governed", "Key", "Limit", "StrictRoute", "router"]

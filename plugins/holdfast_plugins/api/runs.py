@@ -1,0 +1,126 @@
+"""EnvironmentLocks, PipelineRuns and Runs."""
+
+from uuid import UUID
+
+from holdfast.core.run import RunState
+from holdfast.wire.run import (
+    EnvironmentLock,
+    EnvironmentRequest,
+    Grants,
+    PipelineRun,
+    PipelineRunRequest,
+    PipelineRunTransition,
+    Run,
+    RunFinish,
+    RunRequest,
+    RunStart,
+    RunTransition,
+    Staging,
+    UploadRequest,
+)
+from holdfast.wire.types import Page
+from holdfast_plugins.api.routing import DEFAULT_LIMIT, Cursor, Governed, Key, Limit, router
+
+routes = router("runs")
+
+
+@routes.post("/projects/{project}/environments", status_code=201)
+def lock_environment(project: str, request: EnvironmentRequest, governed: Governed, key: Key) -> EnvironmentLock:
+    """Lock an environment."""
+    return governed.runs.lock_environment(project, request, key=key)
+
+
+@routes.get("/projects/{project}/environments")
+def list_environments(
+    project: str, governed: Governed, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> Page[EnvironmentLock]:
+    """List EnvironmentLocks."""
+    return governed.runs.list_environments(project, limit=limit, cursor=cursor)
+
+
+@routes.post("/projects/{project}/pipeline-runs", status_code=201)
+def create_pipeline_run(project: str, request: PipelineRunRequest, governed: Governed, key: Key) -> PipelineRun:
+    """Record an Airflow DagRun."""
+    return governed.runs.create_pipeline_run(project, request, key=key)
+
+
+@routes.get("/projects/{project}/pipeline-runs")
+def list_pipeline_runs(
+    project: str,
+    governed: Governed,
+    dag_id: str | None = None,
+    run_id: str | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[PipelineRun]:
+    """List PipelineRuns."""
+    return governed.runs.list_pipeline_runs(project, dag_id=dag_id, run_id=run_id, limit=limit, cursor=cursor)
+
+
+@routes.get("/projects/{project}/pipeline-runs/{pipeline_run}")
+def get_pipeline_run(project: str, pipeline_run: UUID, governed: Governed) -> PipelineRun:
+    """Show a PipelineRun."""
+    return governed.runs.get_pipeline_run(project, pipeline_run)
+
+
+@routes.post("/projects/{project}/pipeline-runs/{pipeline_run}/transitions")
+def change_pipeline_run(
+    project: str, pipeline_run: UUID, request: PipelineRunTransition, governed: Governed, key: Key
+) -> PipelineRun:
+    """Take a PipelineRun to another state."""
+    return governed.runs.change_pipeline_run(project, pipeline_run, request, key=key)
+
+
+@routes.post("/projects/{project}/runs", status_code=201)
+def create_run(project: str, request: RunRequest, governed: Governed, key: Key) -> Run:
+    """Create a Run with all its bindings, or have it refused."""
+    return governed.runs.create(project, request, key=key)
+
+
+@routes.get("/projects/{project}/runs")
+def list_runs(
+    project: str,
+    governed: Governed,
+    pipeline_run: UUID | None = None,
+    state: RunState | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[Run]:
+    """List Runs."""
+    return governed.runs.list(project, pipeline_run=pipeline_run, state=state, limit=limit, cursor=cursor)
+
+
+@routes.get("/projects/{project}/runs/{run}")
+def get_run(project: str, run: UUID, governed: Governed) -> Run:
+    """Show a Run."""
+    return governed.runs.get(project, run)
+
+
+@routes.post("/projects/{project}/runs/{run}/start")
+def start_run(project: str, run: UUID, request: RunStart, governed: Governed, key: Key) -> Run:
+    """Say that user code is about to start, under a fence."""
+    return governed.runs.start(project, run, request, key=key)
+
+
+@routes.post("/projects/{project}/runs/{run}/transitions")
+def change_run(project: str, run: UUID, request: RunTransition, governed: Governed, key: Key) -> Run:
+    """Take a Run to queued, unknown or reconciling."""
+    return governed.runs.change(project, run, request, key=key)
+
+
+@routes.post("/projects/{project}/runs/{run}/finish")
+def finish_run(project: str, run: UUID, request: RunFinish, governed: Governed, key: Key) -> Run:
+    """End a Run and register its Artifacts."""
+    return governed.runs.finish(project, run, request, key=key)
+
+
+@routes.get("/projects/{project}/runs/{run}/staging")
+def stage_run(project: str, run: UUID, governed: Governed) -> Staging:
+    """Show what the Run's agent needs to put its inputs in place; holds grants."""
+    return governed.runs.stage(project, run)
+
+
+@routes.post("/projects/{project}/runs/{run}/uploads")
+def grant_uploads(project: str, run: UUID, request: UploadRequest, governed: Governed) -> Grants:
+    """Give leave to store a Run's outputs; changes nothing, so it needs no idempotency key."""
+    return governed.runs.grant_uploads(project, run, request)

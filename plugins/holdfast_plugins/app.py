@@ -1,0 +1,63 @@
+"""The HTTP application: REST API v1, the same inside Airflow's api-server and alone."""
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from holdfast import __version__
+from holdfast.service.refusals import translate
+from holdfast.settings import Platform, Settings
+from holdfast_plugins import errors
+from holdfast_plugins.access import Authenticate, authenticate_service_token
+from holdfast_plugins.api import artifacts, audit, datasets, models, objects, projects, promotions, runs
+from holdfast_plugins.api.routing import router
+from holdfast_plugins.middleware import Envelope
+
+MOUNT = "/holdfast/api"
+VERSION = "/v1"
+
+_public = APIRouter(tags=["health"])
+_document = router("openapi")
+
+
+@_public.get("/health")
+def check_health(request: Request) -> dict[str, str]:
+    """Say whether the service and its database answer; needs no caller."""
+    platform: Platform = request.app.state.platform
+    with translate(), platform.engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return {"status": "ok"}
+
+
+@_document.get("/openapi.json", include_in_schema=False)
+def show_openapi(request: Request) -> dict[str, Any]:
+    """Show the OpenAPI document."""
+    return request.app.openapi()  # type: ignore[no-any-return]
+
+
+def describe() -> FastAPI:
+    """Return the application without a platform: its routes and its OpenAPI document."""
+    app = FastAPI(title="Holdfast", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    for subject in (projects, datasets, runs, artifacts, models, promotions, audit, objects):
+        app.include_router(subject.routes, prefix=VERSION)
+    app.include_router(_public, prefix=VERSION)
+    app.include_router(_document, prefix=VERSION)
+    errors.install(app)
+    return app
+
+
+def create_app(platform: Platform, authenticate: Authenticate) -> FastAPI:
+    """Return the application over an open platform; nothing is connected yet."""
+    app = describe()
+    app.state.platform = platform
+    app.state.authenticate = authenticate
+    app.add_middleware(Envelope, body_limit_bytes=platform.settings.body_limit_bytes, exempt=VERSION + objects.PREFIX)
+    return app
+
+
+def standalone() -> Starlette:
+    """Return the application alone, for service tokens only, by the settings of this process."""
+    return Starlette(routes=[Mount(MOUNT, create_app(Platform.open(Settings.load()), authenticate_service_token))])

@@ -1,0 +1,30 @@
+"""The audit trail over HTTP."""
+
+from dataclasses import dataclass
+
+from holdfast.client.transport import Transport
+from holdfast.ports import DEFAULT_LIMIT
+from holdfast.wire.audit import AuditEvent
+from holdfast.wire.types import Page
+
+
+@dataclass(frozen=True, slots=True)
+class AuditClient:
+    """Implements `ports.Audit`."""
+
+    transport: Transport
+
+    def list(
+        self,
+        name: str | None,
+        *,
+        action: str | None = None,
+        target: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[AuditEvent]:
+        """Return audit events."""
+        path = "/audit-events" if name is None else f"/projects/{name}/audit-events"
+        return self.transport.get(
+            path, Page[AuditEvent], {"action": action, "target": target, "limit": limit, "cursor": cursor}
+        )

@@ -1,0 +1,86 @@
+"""All governance functions over HTTP, with one service token."""
+
+from functools import cached_property
+from typing import Self
+
+import httpx
+
+from holdfast.client.artifacts import ArtifactClient
+from holdfast.client.audit import AuditClient
+from holdfast.client.datasets import DatasetClient
+from holdfast.client.models import ModelClient
+from holdfast.client.projects import ProjectClient
+from holdfast.client.promotions import PromotionClient
+from holdfast.client.runs import RunClient
+from holdfast.client.transport import Transport
+
+
+class GovernanceClient:
+    """Implements `ports.Governance`.
+
+    Args:
+        url: the API's, up to and including `/holdfast/api/v1`.
+        token: a service token, or an Airflow access token; never shown again.
+        timeout_s: for one attempt.
+        attempts: how often a call is tried while the API does not answer.
+        transport: for tests that need no network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout_s: float = 30.0,
+        attempts: int = 5,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(url, token, timeout_s=timeout_s, attempts=attempts, transport=transport)
+
+    def __repr__(self) -> str:
+        return f"GovernanceClient({self._transport.url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._transport.close()
+
+    @cached_property
+    def projects(self) -> ProjectClient:
+        """Projects and access to them."""
+        return ProjectClient(self._transport)
+
+    @cached_property
+    def datasets(self) -> DatasetClient:
+        """DatasetVersions."""
+        return DatasetClient(self._transport)
+
+    @cached_property
+    def runs(self) -> RunClient:
+        """EnvironmentLocks, PipelineRuns and Runs."""
+        return RunClient(self._transport)
+
+    @cached_property
+    def artifacts(self) -> ArtifactClient:
+        """Artifacts."""
+        return ArtifactClient(self._transport)
+
+    @cached_property
+    def models(self) -> ModelClient:
+        """Models and ModelVersions."""
+        return ModelClient(self._transport)
+
+    @cached_property
+    def promotions(self) -> PromotionClient:
+        """Promotion policies and promotions."""
+        return PromotionClient(self._transport)
+
+    @cached_property
+    def audit(self) -> AuditClient:
+        """The audit trail."""
+        return AuditClient(self._transport)

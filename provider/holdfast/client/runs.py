@@ -1,0 +1,118 @@
+"""EnvironmentLocks, PipelineRuns and Runs over HTTP."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from holdfast.client.transport import Transport
+from holdfast.ports import DEFAULT_LIMIT
+from holdfast.wire.run import (
+    EnvironmentLock,
+    EnvironmentRequest,
+    Grants,
+    PipelineRun,
+    PipelineRunRequest,
+    PipelineRunTransition,
+    Run,
+    RunFinish,
+    RunRequest,
+    RunStart,
+    RunTransition,
+    Staging,
+    UploadRequest,
+)
+from holdfast.wire.types import Page
+
+
+@dataclass(frozen=True, slots=True)
+class RunClient:
+    """Implements `ports.Runs`."""
+
+    transport: Transport
+
+    def lock_environment(self, name: str, request: EnvironmentRequest, *, key: str | None = None) -> EnvironmentLock:
+        """Lock an environment."""
+        return self.transport.post(f"/projects/{name}/environments", EnvironmentLock, request, key)
+
+    def list_environments(
+        self, name: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[EnvironmentLock]:
+        """Return EnvironmentLocks."""
+        return self.transport.get(
+            f"/projects/{name}/environments", Page[EnvironmentLock], {"limit": limit, "cursor": cursor}
+        )
+
+    def create_pipeline_run(self, name: str, request: PipelineRunRequest, *, key: str | None = None) -> PipelineRun:
+        """Record an Airflow DagRun."""
+        return self.transport.post(f"/projects/{name}/pipeline-runs", PipelineRun, request, key)
+
+    def change_pipeline_run(
+        self, name: str, pipeline_run: UUID, request: PipelineRunTransition, *, key: str | None = None
+    ) -> PipelineRun:
+        """Take a PipelineRun to another state."""
+        return self.transport.post(
+            f"/projects/{name}/pipeline-runs/{pipeline_run}/transitions", PipelineRun, request, key
+        )
+
+    def get_pipeline_run(self, name: str, pipeline_run: UUID) -> PipelineRun:
+        """Return a PipelineRun."""
+        return self.transport.get(f"/projects/{name}/pipeline-runs/{pipeline_run}", PipelineRun)
+
+    def list_pipeline_runs(
+        self,
+        name: str,
+        *,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[PipelineRun]:
+        """Return PipelineRuns."""
+        return self.transport.get(
+            f"/projects/{name}/pipeline-runs",
+            Page[PipelineRun],
+            {"dag_id": dag_id, "run_id": run_id, "limit": limit, "cursor": cursor},
+        )
+
+    def create(self, name: str, request: RunRequest, *, key: str | None = None) -> Run:
+        """Create a Run with all its bindings, or have it refused."""
+        return self.transport.post(f"/projects/{name}/runs", Run, request, key or request.idempotency_key)
+
+    def start(self, name: str, run: UUID, request: RunStart, *, key: str | None = None) -> Run:
+        """Say that user code is about to start."""
+        return self.transport.post(f"/projects/{name}/runs/{run}/start", Run, request, key)
+
+    def change(self, name: str, run: UUID, request: RunTransition, *, key: str | None = None) -> Run:
+        """Take a Run to queued, unknown or reconciling."""
+        return self.transport.post(f"/projects/{name}/runs/{run}/transitions", Run, request, key)
+
+    def finish(self, name: str, run: UUID, request: RunFinish, *, key: str | None = None) -> Run:
+        """End a Run and register its Artifacts."""
+        return self.transport.post(f"/projects/{name}/runs/{run}/finish", Run, request, key)
+
+    def get(self, name: str, run: UUID) -> Run:
+        """Return a Run."""
+        return self.transport.get(f"/projects/{name}/runs/{run}", Run)
+
+    def list(
+        self,
+        name: str,
+        *,
+        pipeline_run: UUID | None = None,
+        state: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Run]:
+        """Return Runs."""
+        return self.transport.get(
+            f"/projects/{name}/runs",
+            Page[Run],
+            {"pipeline_run": pipeline_run, "state": state, "limit": limit, "cursor": cursor},
+        )
+
+    def stage(self, name: str, run: UUID) -> Staging:
+        """Return what an agent needs to put the inputs in place."""
+        return self.transport.get(f"/projects/{name}/runs/{run}/staging", Staging)
+
+    def grant_uploads(self, name: str, run: UUID, request: UploadRequest) -> Grants:
+        """Return leave to store a Run's outputs."""
+        return self.transport.post(f"/projects/{name}/runs/{run}/uploads", Grants, request, None)

@@ -1,0 +1,201 @@
+"""The object store for a laptop and for the demo: one directory, one file a version, named by the digest of its bytes.
+
+It never overwrites and never follows a key out of its root. It has no retention lock: whoever owns the directory owns the bytes.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from holdfast.core.digest import text_of
+from holdfast.core.errors import IntegrityViolation, InvalidRequest, NotFound, Unavailable
+from holdfast.core.names import check_path
+from holdfast.objects.grants import ObjectGrant, check_grant
+from holdfast.ports import ObjectFacts
+
+CHUNK_BYTES = 1 << 20
+_HEX_DIGITS = frozenset("0123456789abcdef")
+
+
+class FilesystemStore:
+    """Implements `ports.ObjectStore` on a directory.
+
+    A version's id is the hexadecimal SHA-256 of its bytes, so that storing the same bytes again is the same version.
+    """
+
+    def __init__(self, root: Path, grant_key: bytes, api_url: str) -> None:
+        self._root = root
+        self._grant_key = grant_key
+        self._api_url = api_url
+
+    def __repr__(self) -> str:
+        return f"FilesystemStore({str(self._root)!r})"
+
+    def stat(self, key: str, version_id: str) -> ObjectFacts:
+        """Return the facts of one version; raises NotFound. The digest is the recorded one: `read` is what checks the bytes."""
+        path = self._path(key, version_id)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            raise _missing(key) from None
+        return ObjectFacts(key, version_id, bytes.fromhex(version_id), size)
+
+    def read(self, key: str, version_id: str, digest: bytes) -> Iterator[bytes]:
+        """Yield the bytes; raises NotFound, and IntegrityViolation instead of the last piece where they are not those of the digest."""
+        try:
+            with self._path(key, version_id).open("rb") as file:
+                yield from checked(_pieces(file), key, digest)
+        except FileNotFoundError:
+            raise _missing(key) from None
+
+    def grant(
+        self, method: str, key: str, *, version_id: str | None, digest: bytes, size_bytes: int, expires_at: datetime
+    ) -> str:
+        """Return a URL that allows one method on one object with this content until a time."""
+        del version_id  # the digest is the version
+        self._path(key, digest.hex())
+        return ObjectGrant(method, key, digest, size_bytes, int(expires_at.timestamp())).url(
+            self._api_url, self._grant_key
+        )
+
+    def check_grant(self, method: str, key: str, query: dict[str, str], now: datetime) -> ObjectGrant:
+        """Return the grant that a URL carries; raises PolicyViolation."""
+        return check_grant(self._grant_key, method, key, query, now)
+
+    def writer(self, key: str, digest: bytes, size_bytes: int) -> "Writer":
+        """Return a writer for one version; nothing is stored before its `commit`."""
+        return Writer(self._path(key, digest.hex()), key, digest, size_bytes)
+
+    def write(self, key: str, pieces: Iterable[bytes], digest: bytes, size_bytes: int) -> ObjectFacts:
+        """Store one version.
+
+        Raises:
+            IntegrityViolation: the bytes are not those of digest and size; nothing is stored.
+            Unavailable: the directory cannot be written (full, read-only); nothing is stored.
+        """
+        with self.writer(key, digest, size_bytes) as writer:
+            for piece in pieces:
+                writer.write(piece)
+            writer.commit()
+        return ObjectFacts(key, digest.hex(), digest, size_bytes)
+
+    def _path(self, key: str, version_id: str) -> Path:
+        check_path(key, "object key")
+        if len(version_id) != 64 or not _HEX_DIGITS.issuperset(version_id):
+            raise InvalidRequest(f"{version_id[:80]!r} is not a version id of this store")
+        # The key is a directory of versions; the escape keeps a key that ends like another's version apart from it.
+        return self._root.joinpath(*(f"={part}" for part in key.split("/")), version_id)
+
+
+class Writer:
+    """Writes one version: first beside its place, then, checked and on disk, into it."""
+
+    def __init__(self, path: Path, key: str, digest: bytes, size_bytes: int) -> None:
+        self._path, self._key, self._digest, self._size = path, key, digest, size_bytes
+        self._temporary = path.parent / f".{secrets.token_hex(8)}"
+        self._hash = hashlib.sha256()
+        self._written = 0
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.fdopen(os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb")
+        except OSError as error:
+            raise _unwritable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+        with suppress(FileNotFoundError):
+            self._temporary.unlink()
+
+    def write(self, piece: bytes) -> None:
+        """Take more bytes; raises IntegrityViolation as soon as they are too many."""
+        self._written += len(piece)
+        if self._written > self._size:
+            raise self._mismatch()
+        self._hash.update(piece)
+        try:
+            self._open_file().write(piece)
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def commit(self) -> None:
+        """Make the version readable; the same version again changes nothing. Raises IntegrityViolation, Unavailable."""
+        if self._written != self._size or self._hash.digest() != self._digest:
+            raise self._mismatch()
+        try:
+            file = self._open_file()
+            file.flush()
+            os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(self._temporary, self._path)
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def _open_file(self) -> BinaryIO:
+        if self._file is None:
+            raise RuntimeError("a Writer is used as a context manager")
+        return self._file
+
+    def _mismatch(self) -> IntegrityViolation:
+        return IntegrityViolation(
+            f"the bytes sent for {self._key!r} are not those announced",
+            remedy="Nothing was stored; hash the file again and ask for a new grant",
+            details={
+                "announced_digest": text_of(self._digest),
+                "announced_size": self._size,
+                "received_size": self._written,
+            },
+        )
+
+
+def checked(pieces: Iterable[bytes], key: str, digest: bytes) -> Iterator[bytes]:
+    """Yield the pieces, the last one only when all of them have the digest.
+
+    Raises:
+        IntegrityViolation: they have another; the last piece is held back.
+    """
+    hashed, held = hashlib.sha256(), b""
+    for piece in pieces:
+        if held:
+            yield held
+        hashed.update(piece)
+        held = piece
+    if hashed.digest() != digest:
+        raise IntegrityViolation(
+            f"the stored bytes of {key!r} are not what was recorded",
+            remedy="Do not use what was read; restore the object and find out who changed it",
+            details={"recorded_digest": text_of(digest), "read_digest": text_of(hashed.digest())},
+        )
+    yield held
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(CHUNK_BYTES):
+        yield piece
+
+
+def _missing(key: str) -> NotFound:
+    return NotFound(
+        f"the object store holds no such version of {key!r}", remedy="Restore the object store, or run the step again"
+    )
+
+
+def _unwritable(error: OSError) -> Unavailable:
+    return Unavailable(
+        f"the object store's directory cannot be written: {error.strerror}",
+        remedy="Free space or mend its mount; nothing was stored",
+    )

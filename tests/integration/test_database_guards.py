@@ -1,0 +1,212 @@
+"""What the database itself refuses, whoever asks: each guard is seen to fire."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.store.tables import Table
+from holdfast.wire.model import DecisionRequest
+from tests.support.postgres import PostgresServer
+from tests.support.story import Story
+
+TABLES = sorted(table.name for table in Table.metadata.sorted_tables)
+ROLES = ("holdfast_service", "holdfast_disposer", "holdfast_reader", "holdfast_auditor")
+SECRET = {"audit_event", "idempotency_reply", "service_token"}
+MUTABLE = {
+    "artifact",
+    "dataset_version",
+    "model_version",
+    "pipeline_run",
+    "project",
+    "promotion",
+    "role_binding",
+    "run",
+    "service_token",
+}
+
+
+def expected(role: str, verb: str, table: str) -> bool:
+    match role, verb:
+        case "holdfast_service", "SELECT" | "INSERT":
+            return True
+        case "holdfast_service", "UPDATE":
+            return table in MUTABLE
+        case "holdfast_reader", "SELECT":
+            return table not in SECRET
+        case "holdfast_auditor", "SELECT":
+            return table not in SECRET or table == "audit_event"
+        case _:
+            return False
+
+
+def refusal(connection: Connection, statement: str, **values: object) -> str:
+    with pytest.raises(DBAPIError) as refused:
+        connection.execute(text(statement), values)
+    return str(refused.value.orig.sqlstate)
+
+
+@pytest.fixture(scope="module")
+def promoted(story: Story) -> Story:
+    """A Project in which every table has a row."""
+    promotion = story.request_promotion()
+    story.olaf.promotions.decide(
+        story.project, promotion.id, DecisionRequest(decision="approve", evidence_digest=promotion.evidence_digest)
+    )
+    story.mia.promotions.execute(story.project, promotion.id, key=secrets.token_hex(8))
+    from holdfast.wire.project import TokenRequest
+
+    story.mia.projects.create_token(story.project, TokenRequest(name="worker", scope=["run.write"]))
+    return story
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_holds_exactly_its_privileges_on_every_table(role: str, owner_sql: Connection) -> None:
+    for table in TABLES:
+        for verb in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
+            check = "has_any_column_privilege" if verb in ("SELECT", "INSERT", "UPDATE") else "has_table_privilege"
+            held = owner_sql.scalar(
+                text(f"SELECT {check}(:role, :table, :verb)"),
+                {"role": role, "table": f"holdfast.{table}", "verb": verb},
+            )
+            assert held == expected(role, verb, table), f"{role} {verb} {table}"
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "TRUNCATE"])
+def test_not_even_the_owner_changes_or_removes_a_row(
+    table: str, verb: str, promoted: Story, owner_sql: Connection
+) -> None:
+    assert owner_sql.scalar(text(f"SELECT count(*) FROM {table}")) > 0
+    key = next(iter(Table.metadata.tables[f"holdfast.{table}"].primary_key.columns)).name
+    statement = {
+        "UPDATE": f"UPDATE {table} SET {key} = {key}"
+        if table not in MUTABLE
+        else f"UPDATE {table} SET {key} = gen_random_uuid()",
+        "DELETE": f"DELETE FROM {table}",
+        "TRUNCATE": f"TRUNCATE {table} CASCADE",
+    }[verb]
+    assert refusal(owner_sql, statement) in ("HF001", "HF002", "HF004")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_service_login_may_not_delete_or_truncate(
+    table: str, postgres: PostgresServer, database: tuple[str, str], promoted: Story
+) -> None:
+    engine = create_engine(database[1], isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("SET search_path = holdfast"))
+        assert refusal(connection, f"DELETE FROM {table}") == "42501"
+        assert refusal(connection, f"TRUNCATE {table}") == "42501"
+    engine.dispose()
+
+
+def test_a_run_that_has_ended_is_closed_to_the_owner_too(promoted: Story, owner_sql: Connection) -> None:
+    statement = "UPDATE run SET cause = 'better so' WHERE state = 'succeeded'"
+    assert refusal(owner_sql, statement) == "HF002"
+
+
+@pytest.mark.parametrize(
+    "column", ["seal", "parameters", "command", "code_commit", "environment_lock_id", "created_by"]
+)
+def test_a_binding_of_an_open_run_does_not_change(column: str, promoted: Story, owner_sql: Connection) -> None:
+    run = promoted.start_run()
+    value = {
+        "seal": "decode(repeat('00', 32), 'hex')",
+        "parameters": "'{}'",
+        "command": "'[]'",
+        "code_commit": "repeat('d', 40)",
+    }
+    new = value.get(column, "gen_random_uuid()" if column == "environment_lock_id" else "'x'")
+    assert refusal(owner_sql, f"UPDATE run SET {column} = {new} WHERE id = :run", run=run.id) == "HF001"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "target"),
+    [
+        ("run", "pipeline_run_id", "pipeline_run"),
+        ("run", "environment_lock_id", "environment_lock"),
+        ("run_input", "dataset_version_id", "dataset_version"),
+        ("artifact", "run_id", "run"),
+        ("model_version", "source_run_id", "run"),
+        ("model_version_artifact", "artifact_id", "artifact"),
+        ("promotion", "policy_id", "promotion_policy"),
+    ],
+)
+def test_a_reference_across_projects_cannot_be_stored(
+    table: str, column: str, target: str, promoted: Story, owner_sql: Connection
+) -> None:
+    other = Story.begin(promoted.act_as, promoted.objects)
+    other.register_model()
+    columns = [c.name for c in Table.metadata.tables[f"holdfast.{table}"].columns]
+    foreign = (
+        f"(SELECT t.id FROM {target} t JOIN project p ON p.id = t.project_id WHERE p.name = '{other.project}' LIMIT 1)"
+    )
+    unique = {
+        "id": "gen_random_uuid()",
+        "idempotency_key": "sha256(gen_random_uuid()::text::bytea)",
+        "number": "number + 1000",
+        "name": "name || 'x'",
+        "state": "'pending'" if table == "promotion" else "state",
+        column: foreign,
+    }
+    values = ", ".join(unique.get(name, name) for name in columns)
+    copy = (
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM {table}"
+        f" WHERE project_id = (SELECT id FROM project WHERE name = '{promoted.project}') LIMIT 1"
+    )
+    if column == "dataset_version_id":
+        copy = copy.replace(" LIMIT 1", " AND dataset_version_id IS NOT NULL LIMIT 1")
+    assert refusal(owner_sql, copy) == "23503"
+
+
+def test_creator_is_not_approver_is_held_by_a_constraint(promoted: Story, owner_sql: Connection) -> None:
+    promotion = promoted.request_promotion()
+    statement = (
+        "INSERT INTO promotion_decision (promotion_id, principal, project_id, creators, roles, decision, evidence_digest, reason)"
+        " SELECT id, creators[1], project_id, creators, '{security_officer}', 'approve', evidence_digest, '' FROM promotion WHERE id = :id"
+    )
+    with pytest.raises(DBAPIError) as refused:
+        owner_sql.execute(text(statement), {"id": promotion.id})
+    assert refused.value.orig.diag.constraint_name == "promotion_decision_creator_is_not_approver_ck"
+    emptied = statement.replace("project_id, creators, '{sec", "project_id, '{nobody}', '{sec")
+    assert refusal(owner_sql, emptied, id=promotion.id) == "23503"
+
+
+def test_a_promotion_cannot_be_executed_without_approval_nor_an_alias_moved_without_a_promotion(
+    promoted: Story, owner_sql: Connection
+) -> None:
+    promotion = promoted.request_promotion()
+    assert refusal(owner_sql, "UPDATE promotion SET state = 'executed' WHERE id = :id", id=promotion.id) == "HF004"
+    assert refusal(owner_sql, "UPDATE promotion SET state = 'approved' WHERE id = :id", id=promotion.id) == "HF004"
+    move = (
+        "INSERT INTO alias_assignment (id, project_id, model_id, alias, model_version_id, promotion_id)"
+        " SELECT gen_random_uuid(), project_id, model_id, alias, model_version_id, id FROM promotion WHERE id = :id"
+    )
+    assert refusal(owner_sql, move, id=promotion.id) == "HF004"
+
+
+def test_an_event_whose_content_is_not_what_it_commits_to_cannot_be_stored(
+    promoted: Story, owner_sql: Connection
+) -> None:
+    columns = "project, action, initiator, target_type, target_id, outcome, salt, commitment"
+    forged = (
+        f"INSERT INTO audit_event (id, content, {columns})"
+        f" SELECT gen_random_uuid(), content || ' ', {columns} FROM audit_event LIMIT 1"
+    )
+    assert refusal(owner_sql, forged) == "23514"
+
+
+def test_an_archived_project_takes_no_new_run_from_anybody(promoted: Story, owner_sql: Connection) -> None:
+    other = Story.begin(promoted.act_as, promoted.objects)
+    other.start_run()
+    owner_sql.execute(text("UPDATE project SET archived_at = now() WHERE name = :name"), {"name": other.project})
+    copy = (
+        "INSERT INTO pipeline_run (id, project_id, dag_id, run_id, parameters, state)"
+        " SELECT gen_random_uuid(), id, 'd', 'r2', '{}', 'running' FROM project WHERE name = :name"
+    )
+    assert refusal(owner_sql, copy, name=other.project) == "HF003"
+    assert refusal(owner_sql, "UPDATE project SET archived_at = NULL WHERE name = :name", name=other.project) == "HF002"
