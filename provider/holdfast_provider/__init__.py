@@ -1,1 +1,1 @@
-"""The Airflow edge: hooks, operators, sensors, policies. It reaches the governance functions over HTTP only."""
+"""The Airflow edge: hook, operators, sensor, notifier, policies. It reaches the governance functions over HTTP only."""

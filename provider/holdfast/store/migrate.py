@@ -26,7 +26,10 @@ VERSION_TABLE = "schema_version"
 _RUNNER_LOCK = 0x486F6C64
 _MINIMUM_VERSION = 140000
 _MORE_GUARDS = (
-    *(f"{table}_end_guard" for table in ("run", "pipeline_run", "promotion", "project", "role_binding", "service_token")),
+    *(
+        f"{table}_end_guard"
+        for table in ("run", "pipeline_run", "promotion", "project", "role_binding", "service_token")
+    ),
     *(
         f"{table}_archive_guard"
         for table in (
@@ -112,7 +115,11 @@ def _missing_triggers(connection: Connection) -> list[str]:
     tables = sorted(table.name for table in Table.metadata.sorted_tables)
     expected = [(table, f"{table}_{guard}") for table in tables for guard in ("guard", "truncate_guard")]
     expected += [(name.rsplit("_", 2)[0], name) for name in _MORE_GUARDS]
-    return [f"table {table} has lost its guard: trigger {name} is missing or disabled" for table, name in expected if name not in enabled]
+    return [
+        f"table {table} has lost its guard: trigger {name} is missing or disabled"
+        for table, name in expected
+        if name not in enabled
+    ]
 
 
 def _current(connection: Connection) -> str | None:

@@ -1,0 +1,97 @@
+"""After the user's command: what it wrote, checked against what was declared, hashed, and stored."""
+
+import json
+import math
+import stat
+from pathlib import Path
+from typing import Any
+
+from holdfast.dataplane.agent.failure import AgentFailure
+from holdfast.dataplane.agent.files import check_name, digest_file, inside, walk
+from holdfast.dataplane.agent.transfer import upload
+
+_METRICS = "metrics"
+_METRICS_LIMIT_BYTES = 64 << 10
+
+
+def collect(order: dict[str, Any]) -> dict[str, Any]:
+    """Return every declared output's files with digest and size, and the metrics when an output has that name.
+
+    Raises:
+        AgentFailure: class user; an output is missing, was not declared, is a link, leaves the directory, or has an impossible name.
+    """
+    root, declared = Path(order["scratch"]) / "outputs", order["outputs"]
+    check_name_of = {path.removesuffix("/"): name for name, path in declared.items()}
+    files: list[dict[str, Any]] = []
+    for relative, path in walk(root, "user"):
+        name = _output_of(relative, declared)
+        if name is None:
+            known = ", ".join(sorted(check_name_of)) or "none"
+            raise AgentFailure(
+                "user", f"{relative!r} was written and not declared as an output", f"Declared are: {known}"
+            )
+        digest, size = digest_file(path)
+        files.append({"name": name, "path": relative, "digest": digest, "size_bytes": size})
+    _check_complete(root, declared, files)
+    metrics: dict[str, float] = {}
+    if _METRICS in declared and not declared[_METRICS].endswith("/"):
+        metrics = read_metrics(inside(root, declared[_METRICS], "output", "user"))
+    return {"files": files, "metrics": metrics}
+
+
+def publish(order: dict[str, Any]) -> dict[str, Any]:
+    """Store collected files under their grants and return the version id of each."""
+    root = Path(order["scratch"]) / "outputs"
+    versions = {}
+    for grant in order["grants"]:
+        path = inside(root, order["paths"][grant["name"]], "output", "user")
+        versions[grant["name"]] = upload(grant, path)
+    return {"versions": versions}
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """Return the metrics of a file that holds a JSON object of finite numbers; raises AgentFailure (user) that says what is wrong."""
+    remedy = "Write a JSON object of numbers, at most 64 KiB"
+    if path.stat().st_size > _METRICS_LIMIT_BYTES:
+        raise AgentFailure("user", "the output 'metrics' is too large to be metrics", remedy)
+    try:
+        document = json.loads(path.read_text())
+    except ValueError:
+        raise AgentFailure("user", "the output 'metrics' is not JSON", remedy) from None
+    if not isinstance(document, dict):
+        raise AgentFailure("user", "the output 'metrics' is not a JSON object", remedy)
+    for name, value in document.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise AgentFailure("user", f"metric {name!r} is not a finite number", remedy)
+    return {name: float(value) for name, value in document.items()}
+
+
+def _output_of(relative: str, declared: dict[str, str]) -> str | None:
+    for name, path in declared.items():
+        if path == relative:
+            return name
+        if path.endswith("/") and relative.startswith(path):
+            return f"{name}/{relative.removeprefix(path)}"
+    return None
+
+
+def _check_complete(root: Path, declared: dict[str, str], files: list[dict[str, Any]]) -> None:
+    found = {file["name"].partition("/")[0] for file in files}
+    for name, path in declared.items():
+        if name in found:
+            continue
+        target = inside(root, path.removesuffix("/"), "output", "user")
+        check_name(path.encode("utf-8", "surrogateescape"), "user")
+        if path.endswith("/") and target.exists() and not stat.S_ISDIR(target.lstat().st_mode):
+            raise AgentFailure(
+                "user", f"output {name!r} was declared as a directory and is a file", "Declare it without the slash"
+            )
+        if not path.endswith("/") and target.is_dir():
+            raise AgentFailure(
+                "user",
+                f"output {name!r} was declared as a file and is a directory",
+                "Declare it with a slash at the end",
+            )
+        raise AgentFailure(
+            "user", f"output {name!r} was not written", f"Write $HOLDFAST_OUTPUTS/{path}, or do not declare it"
+        )

@@ -1,0 +1,93 @@
+"""What a data plane does for a Run, in the order in which it is called."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from holdfast.core.errors import HoldfastError, IntegrityViolation, InvalidRequest, PolicyViolation, Unavailable
+from holdfast.core.run import ErrorClass
+from holdfast.wire.dataset import FileEntry
+from holdfast.wire.run import Grants, OutputFile, Run, Staging
+
+Log = Callable[[str], None]
+
+
+class StepFailed(Exception):
+    """A step of a Run failed; the Run is to be finished as failed with this class and cause."""
+
+    def __init__(self, error_class: ErrorClass, message: str, remedy: str = "", exit_code: int | None = None) -> None:
+        super().__init__(f"{message}. {remedy}" if remedy else message)
+        self.error_class, self.exit_code = error_class, exit_code
+
+    def as_error(self) -> HoldfastError:
+        """Return the failure as one of the six errors, for calls that have no Run."""
+        kinds: dict[ErrorClass, type[HoldfastError]] = {
+            ErrorClass.USER: InvalidRequest,
+            ErrorClass.DATA: IntegrityViolation,
+            ErrorClass.POLICY: PolicyViolation,
+        }
+        kind = kinds.get(self.error_class)
+        return kind(str(self)) if kind else Unavailable(str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSource:
+    """Where the user's code is: a checkout, and the commit of it (None: the files as they lie there)."""
+
+    checkout: str
+    commit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a Run wrote."""
+
+    files: tuple[OutputFile, ...]
+    metrics: dict[str, float]
+    paths: dict[str, str] = field(default_factory=dict)
+
+
+class Execution(Protocol):
+    """One Run on a data plane; a context manager, because what it took it gives back."""
+
+    fence: str
+
+    def __enter__(self) -> "Execution": ...
+    def __exit__(self, *_: object) -> None: ...
+    def stage(self, code: CodeSource, staging: Staging) -> None:
+        """Put code, inputs and parameters in place, every digest checked; raises StepFailed."""
+        ...
+
+    def execute(self, log: Log) -> int:
+        """Run the user's command to its end and return its exit code; raises StepFailed where it could not run or was killed."""
+        ...
+
+    def collect(self) -> Collected:
+        """Return what was written; raises StepFailed."""
+        ...
+
+    def publish(self, grants: Grants) -> dict[str, str]:
+        """Store the outputs and return the version id of each; raises StepFailed."""
+        ...
+
+    def cancel(self) -> None:
+        """End the user's command and everything that it started."""
+        ...
+
+
+class DataPlane(Protocol):
+    """A place where Runs are executed."""
+
+    def survey(self, source: str) -> list[FileEntry]:
+        """Return every file of a source with digest and size; raises StepFailed."""
+        ...
+
+    def execution(self, run: Run, environment_reference: str) -> Execution:
+        """Return the execution of a Run, not started."""
+        ...
+
+
+def failure_of(report: dict[str, Any]) -> StepFailed:
+    """Return the failure in an agent's report."""
+    failure = report["failure"]
+    return StepFailed(ErrorClass(failure["error_class"]), failure["message"], failure["remedy"])

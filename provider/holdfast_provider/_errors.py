@@ -1,0 +1,26 @@
+"""The one table from the six errors to a task's end: failed for good, or worth another try."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from holdfast.core.errors import HoldfastError, StateConflict, Unavailable
+from holdfast.dataplane.plane import StepFailed
+
+RETRIED: tuple[type[HoldfastError], ...] = (StateConflict, Unavailable)
+
+
+@contextmanager
+def task_errors() -> Iterator[None]:
+    """Turn the six errors into Airflow's: StateConflict and Unavailable are tried again, the others fail the task at once."""
+    try:
+        yield
+    except HoldfastError as error:
+        raise _end(f"{error.title}: {error}", retried=isinstance(error, RETRIED)) from None
+    except StepFailed as failure:
+        raise _end(f"{failure.error_class} error: {failure}", retried=failure.error_class.is_retryable) from None
+
+
+def _end(message: str, *, retried: bool) -> AirflowException:
+    return AirflowException(message) if retried else AirflowFailException(message)

@@ -1,0 +1,5 @@
+"""Sensors."""
+
+from holdfast_provider.sensors.promotion import PromotionDecisionSensor
+
+__all__ = ["PromotionDecisionSensor"]
