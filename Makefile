@@ -37,7 +37,7 @@ test: check ## every gate: check, then contract, integration, migration, API and
 
 wheel: install
 	rm -rf dist
-	$(PYTHON) -m build --wheel --installer uv --outdir dist .
+	$(PYTHON) -m build --wheel --no-isolation --outdir dist .
 	$(PYTEST) -q tests/wheel
 
 soak: install ## long campaigns: thousands of kills, millions of rows
@@ -46,3 +46,9 @@ soak: install ## long campaigns: thousands of kills, millions of rows
 format: install ## format and mend what can be mended
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+demo: install ## from nothing to a promoted model on this machine; ONCE=1 stops after the summary
+	$(PYTHON) -m demo up $(if $(ONCE),--once)
+
+demo-reset: install ## remove everything that the demo has kept
+	$(PYTHON) -m demo reset

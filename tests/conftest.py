@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 from holdfast.core.access import Caller
 from holdfast.settings import Platform, Settings
 from holdfast.store import migrate
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, throw_away_server
 
 if TYPE_CHECKING:
     from holdfast.service.governance import GovernanceService
@@ -32,8 +32,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer.start() as server:
+def postgres() -> Iterator[PostgresServer]:
+    with throw_away_server() as server:
         yield server
 
 

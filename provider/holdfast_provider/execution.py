@@ -123,9 +123,16 @@ class LocalRun:
 
 
 def code_of(context: Any) -> CodeSource:
-    """Return the checkout and the commit that this try executes; Airflow's own record of it changes later, the bundle instance does not."""
+    """Return the code that this try executes; Airflow's own record of the commit changes later, the bundle instance does not."""
     bundle = context["ti"].bundle_instance
-    return CodeSource(str(bundle.path), bundle.version)
+    # A git bundle's checkout has no .git directory of its own; the commit's objects are in the bundle's bare repository.
+    git_directory = getattr(bundle, "bare_repo_path", None)
+    return CodeSource(
+        checkout=str(bundle.path),
+        commit=bundle.version,
+        git_directory=str(git_directory) if git_directory else None,
+        path=str(getattr(bundle, "subdir", None) or ""),
+    )
 
 
 def repository_of(bundle: Any) -> str:

@@ -187,7 +187,7 @@ def test_an_archived_project_takes_nothing_new_and_keeps_its_history(story: Stor
 
 def test_a_viewer_reads_and_changes_nothing(story: Story) -> None:
     assert story.vera.runs.list(story.project).items
-    with pytest.raises(PolicyViolation, match="may not run.write"):
+    with pytest.raises(PolicyViolation, match=r"may not run\.write"):
         story.vera.runs.create(story.project, story.run_request())
 
 
@@ -231,7 +231,7 @@ def test_a_rejected_promotion_stays_rejected(story: Story) -> None:
 
 def test_evidence_below_the_bound_is_refused_when_promotion_is_requested(story: Story) -> None:
     run = story.finish_run(story.start_run(), metrics={"accuracy": 0.5})
-    with pytest.raises(PolicyViolation, match="accuracy is 0.5"):
+    with pytest.raises(PolicyViolation, match=r"accuracy is 0\.5"):
         story.request_promotion(story.register_model(run))
 
 

@@ -19,7 +19,7 @@ def check_document(value: object, path: str = "$", depth: int = 0) -> None:
     """Return when every value has one canonical form and can be stored.
 
     Raises:
-        InvalidRequest: names the place by its JSON path: an integer beyond ±(2⁵³ - 1), a number that is not finite, a string with
+        InvalidRequest: names the place by its JSON path: a number beyond ±(2⁵³ - 1), a number that is not finite, a string with
             a lone surrogate or U+0000, a key that is not a string, a type JSON does not have, more than 32 levels.
     """
     match value:
@@ -71,13 +71,14 @@ def _check_event(value: object, path: str) -> None:
 
 
 def _check_number(value: float, path: str) -> None:
-    if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise InvalidRequest(
-            f"the integer at {path} is beyond ±(2^53 - 1)", remedy="Send it as a string; JSON numbers lose it"
-        )
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidRequest(
             f"the number at {path} is not finite", remedy="Send null or a string; JSON has no NaN or infinity"
+        )
+    # A float beyond the bound is an integer, too, and its canonical form reads back as one.
+    if abs(value) > MAX_INTEGER:
+        raise InvalidRequest(
+            f"the number at {path} is beyond ±(2^53 - 1)", remedy="Send it as a string; JSON numbers lose it"
         )
 
 

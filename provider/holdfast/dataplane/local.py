@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,7 +76,7 @@ class LocalExecution:
             "stage",
             {
                 "scratch": str(self._scratch),
-                "code": {"checkout": code.checkout, "commit": code.commit},
+                "code": asdict(code),
                 "parameters": self._run.parameters,
                 "grants": [grant.model_dump(mode="json") for grant in staging.grants],
                 "datasets": [dataset.model_dump(mode="json") for dataset in staging.datasets],

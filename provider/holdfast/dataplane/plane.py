@@ -32,10 +32,19 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CodeSource:
-    """Where the user's code is: a checkout, and the commit of it (None: the files as they lie there)."""
+    """Where the user's code is.
+
+    Attributes:
+        checkout: directory of the files.
+        commit: full SHA; None for a bundle without versions, whose files are taken as they lie there.
+        git_directory: where git finds the commit's objects.
+        path: directory below the commit's root.
+    """
 
     checkout: str
-    commit: str | None
+    commit: str | None = None
+    git_directory: str | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ class RunOperator(HoldfastOperator):
         "command",
         "inputs",
         "parameters",
-        "resources",
     )
 
     def __init__(
@@ -53,7 +52,7 @@ class RunOperator(HoldfastOperator):
         self.inputs = inputs or {}
         self.parameters = parameters or {}
         self.outputs = outputs or {}
-        self.resources = resources or {}
+        self.run_resources = resources or {}  # `resources` is a field of Airflow's own
         self._local: LocalRun | None = None
 
     def execute(self, context: Any) -> str:
@@ -101,13 +100,15 @@ class RunOperator(HoldfastOperator):
             task_id=ti.task_id,
             map_index=ti.map_index if ti.map_index is not None else -1,
             try_number=ti.try_number,
-            code=CodeRef(repository=repository_of(ti.bundle_instance), commit=code.commit) if code.commit else None,
+            code=CodeRef(repository=repository_of(ti.bundle_instance), commit=code.commit, path=code.path)
+            if code.commit
+            else None,
             environment=self.environment,
             command=[str(part) for part in self.command],
             inputs=bind_inputs(self.inputs),
             parameters=self.parameters,
             outputs=self.outputs,
-            resources=self.resources,
+            resources=self.run_resources,
             origin_reason=origin_of(ti, self.retries or 0),
             rerun_of=(dag_run.conf or {}).get("rerun_of"),
         )

@@ -22,10 +22,10 @@ def main() -> int:
         json.dump({"failure": failure.report()}, sys.stdout)
         return 1
     except OSError as error:
-        failure = AgentFailure(
+        broken = AgentFailure(
             "platform", f"the data plane's disk failed: {error.strerror}", "Free space or mend the volume"
         )
-        json.dump({"failure": failure.report()}, sys.stdout)
+        json.dump({"failure": broken.report()}, sys.stdout)
         return 1
     json.dump({"result": report}, sys.stdout)
     return 0

@@ -113,16 +113,11 @@ def _stage_code(code: dict[str, Any], target: Path) -> None:
         "HOME": str(target.parent),
         "LC_ALL": "C",
     }
-    command = [
-        "git",
-        "-c",
-        f"safe.directory={checkout}",
-        "-C",
-        str(checkout),
-        "archive",
-        "--format=tar",
-        code["commit"],
-    ]
+    git_directory = code["git_directory"] or str(checkout / ".git")
+    tree = f"{code['commit']}:{code['path']}" if code["path"] else code["commit"]
+    # safe.directory is read from the environment's configuration only, never from the command line.
+    environment |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    command = ["git", f"--git-dir={git_directory}", "archive", "--format=tar", tree]
     try:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as git:
             if git.stdout is None:
@@ -131,11 +126,13 @@ def _stage_code(code: dict[str, Any], target: Path) -> None:
                 archive.extractall(target, filter="data")
     except FileNotFoundError:
         raise AgentFailure("environment", "git is not installed where the agent runs", "Install git") from None
+    except tarfile.ReadError:
+        raise AgentFailure(
+            "user", f"commit {tree} is not in the Dag bundle's repository", "Push it, and refresh the bundle"
+        ) from None
     except tarfile.TarError as error:
         raise AgentFailure(
-            "user", f"commit {code['commit']} cannot be staged: {error}", "Check that the commit is in the bundle"
+            "user", f"commit {tree} cannot be staged: {error}", "Keep links inside the repository"
         ) from None
     if git.returncode != 0:
-        raise AgentFailure(
-            "user", f"commit {code['commit']} is not in the Dag bundle's repository", "Push it, and refresh the bundle"
-        )
+        raise AgentFailure("platform", f"git could not read commit {tree} to its end", "Check the Dag bundle's storage")

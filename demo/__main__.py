@@ -1,0 +1,179 @@
+"""`python -m demo up [--once] | reset`: see README.md."""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from demo.failure import DemoFailure
+from demo.state import State, write_private
+
+STATE = Path(__file__).parents[1] / ".holdfast" / "demo"
+EXAMPLES = Path(__file__).parents[1] / "dags" / "examples"
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run the demo; every failure that can be foreseen is one message, and nothing is left running."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo", description="From nothing to a promoted model on this machine."
+    )
+    parser.add_argument(
+        "command", choices=["up", "reset"], help="up: start and tell the story; reset: remove everything that was kept"
+    )
+    parser.add_argument("--once", action="store_true", help="stop after the summary instead of staying up until Ctrl-C")
+    parser.add_argument("--state", type=Path, default=STATE, help="directory to keep everything in")
+    arguments = parser.parse_args()
+    state = State(arguments.state)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        if arguments.command == "reset":
+            with state.locked():
+                state.remove()
+            console.print("the demo's state is removed")
+        else:
+            with state.locked():
+                _up(state, once=arguments.once)
+    except DemoFailure as failure:
+        console.print(f"[bold red]the demo stopped:[/] {failure}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("stopped; `make demo` goes on from here, `make demo-reset` removes everything")
+        return 0 if not arguments.once else 130
+    except Exception as error:  # noqa: BLE001 - a newcomer gets one message; the trace-back is in the log
+        import traceback
+
+        log = state.root / "logs" / "demo.log"
+        log.write_text(traceback.format_exc())
+        console.print(f"[bold red]the demo stopped:[/] {error}; details are in {log}, `make demo-reset` starts over")
+        return 1
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _up(state: State, *, once: bool) -> None:
+    # Late, because these import Airflow's neighbours and scikit-learn, and the first line should appear at once.
+    from demo import airflow as configuration
+    from demo import journey
+    from demo.platform import bring_data, furnish, open_platform, passwords
+    from demo.postgres import PostgresServer
+    from demo.repository import publish
+    from demo.supervise import Supervisor
+
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/]  {text}", markup=True)
+
+    commit = publish(EXAMPLES, state.root / "dags.git")
+    say(f"Dags       committed as {commit[:12]}")
+    port = state.port()
+    url = f"http://127.0.0.1:{port}"
+    api_url = f"{url}/holdfast/api/v1"
+    with PostgresServer.start(state.database) as postgres, Supervisor(state.root / "logs") as group:
+        say("PostgreSQL runs")
+        postgres.create_database("airflow")
+        shared = configuration.environment(state, postgres, port)
+        platform, service = open_platform(state, postgres, api_url)
+        token = furnish(state, platform)
+        platform.close()
+        say("Holdfast   database migrated, Project made")
+        secrets = passwords(state)
+        _airflow(state, ["airflow", "db", "migrate"], {**shared, **service}, "")
+        _airflow(
+            state,
+            [sys.executable, "-m", "demo.users"],
+            {**shared, "PYTHONPATH": str(EXAMPLES.parents[1])},
+            json.dumps(secrets),
+        )
+        say("Airflow    database migrated, users made")
+        worker = configuration.connection(api_url, token, state.root / "landing")
+        for name in configuration.COMPONENTS:
+            more = service if name == "api-server" else worker
+            group.start(name, [str(Path(sys.executable).parent / "airflow"), name], {**shared, **more})
+        state.remember("pids", {"postgres": postgres.pid, **group.pids})
+        group.wait_until("the api-server's answer", lambda: _answers(f"{api_url}/health"), 120)
+        say(f"Airflow    answers at {url}")
+        maintainer = journey.Airflow(url, "maintainer", secrets["maintainer"])
+        officer = journey.Airflow(url, "officer", secrets["officer"])
+        run_id = journey.trigger(maintainer, group, bring_data(state.root / "landing").as_uri())
+        say(f"triggered  {run_id} over Airflow's REST API")
+        promotion = journey.follow(maintainer, officer, api_url, run_id, group, say)
+        summary = journey.summarise(maintainer, api_url, run_id, promotion)
+        state.remember("summary", summary)
+        _show(summary, url, state, secrets)
+        say("done")
+        if once:
+            return
+        console.print("it stays up until Ctrl-C")
+        while True:
+            group.check()
+            time.sleep(1)
+
+
+def _airflow(state: State, command: list[str], environment: Mapping[str, str], stdin: str) -> None:
+    if command[0] == "airflow":
+        command = [str(Path(sys.executable).parent / "airflow"), *command[1:]]
+    log = state.root / "logs" / "migrate.log"
+    done = subprocess.run(  # noqa: S603 - our own commands
+        command,
+        env=dict(environment),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        cwd=state.root,
+    )
+    with log.open("a") as file:
+        file.write(done.stdout + done.stderr)
+    if done.returncode != 0:
+        raise DemoFailure(f"{' '.join(command[-2:])} failed; its log is {log}. `make demo-reset` starts over")
+
+
+def _answers(url: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _show(summary: dict[str, Any], url: str, state: State, secrets: Mapping[str, str]) -> None:
+    table = Table("", "", title="What was recorded", show_header=False, title_style="bold")
+    table.columns[1].overflow = "fold"
+    table.add_row("commit", summary["commit"])
+    for task, seal in summary["seals"].items():
+        table.add_row(f"seal of {task}", seal)
+    for name, digest in summary["artifacts"].items():
+        table.add_row(name, digest)
+    table.add_row("ModelVersion", f"{summary['model_version']}, {summary['alias']}")
+    table.add_row("approved by", ", ".join(summary["approved_by"]))
+    table.add_row("audit events", str(summary["audit_events"]))
+    console.print(table)
+    credentials = state.root / "credentials"
+    if credentials.exists():
+        console.print(f"log in at {url}; the passwords are in {credentials}")
+        return
+    write_private(credentials, "".join(f"{user} {password}\n" for user, password in secrets.items()))
+    console.print(
+        f"log in at {url} as one of these; the passwords are printed this once and kept in {credentials} (mode 0600)"
+    )
+    for user, password in secrets.items():
+        console.print(f"  {user:<11} {password}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

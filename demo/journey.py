@@ -1,0 +1,147 @@
+"""The story that the demo tells, over the REST APIs only: a maintainer triggers, is refused as approver, an officer approves."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from demo.failure import DemoFailure
+from demo.platform import PROJECT
+from demo.supervise import Supervisor
+from holdfast.client import GovernanceClient
+from holdfast.core.errors import HoldfastError, PolicyViolation
+from holdfast.core.promotion import PromotionState
+from holdfast.wire.model import DecisionRequest, Promotion
+
+DAG = "tumour_classifier"
+_RUN_DEADLINE_S = 240
+_ENDED = ("success", "failed")
+
+Say = Callable[[str], None]
+
+
+class Airflow:
+    """Airflow's REST API, on behalf of one user."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.user = user
+        reply = httpx.post(
+            f"{url}/auth/token", json={"username": user, "password": password}, timeout=30, trust_env=False
+        )
+        if reply.is_error:
+            raise DemoFailure(f"{user} cannot log in to Airflow ({reply.status_code}); `make demo-reset` starts over")
+        self.token = str(reply.json()["access_token"])
+        headers = {"Authorization": f"Bearer {self.token}"}
+        self._http = httpx.Client(base_url=f"{url}/api/v2", headers=headers, timeout=30, trust_env=False)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Return a call's reply; raises DemoFailure that quotes what Airflow says."""
+        reply = self._http.request(method, path, json=body)
+        if reply.is_error:
+            raise DemoFailure(
+                f"Airflow refused {method} {path} of {self.user} ({reply.status_code}): {reply.text[:300]}"
+            )
+        return reply.json()
+
+    def knows(self, dag: str) -> bool:
+        """Whether Airflow has read a Dag."""
+        return self._http.get(f"/dags/{dag}").is_success
+
+    def import_errors(self) -> str:
+        """Return why Dag files could not be read, empty when they could."""
+        return "; ".join(
+            str(error["stack_trace"]).strip().splitlines()[-1]
+            for error in self.call("GET", "/importErrors")["import_errors"]
+        )
+
+
+def trigger(airflow: Airflow, group: Supervisor, source: str) -> str:
+    """Trigger the example Dag and return the run id."""
+    group.wait_until(f"Airflow's reading of the Dag {DAG}", lambda: airflow.knows(DAG) or _check_import(airflow), 90)
+    conf = {"source": source}
+    return str(airflow.call("POST", f"/dags/{DAG}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
+
+
+def _check_import(airflow: Airflow) -> bool:
+    if errors := airflow.import_errors():
+        raise DemoFailure(f"Airflow cannot read the example Dag: {errors}")
+    return False
+
+
+def follow(airflow: Airflow, officer: Airflow, api_url: str, run_id: str, group: Supervisor, say: Say) -> Promotion:
+    """Follow the DagRun to its end, deciding on its promotion on the way, and return the promotion."""
+    seen: dict[str, str] = {}
+    decided: Promotion | None = None
+    deadline = time.monotonic() + _RUN_DEADLINE_S
+    while True:
+        group.check()
+        tasks = airflow.call("GET", f"/dags/{DAG}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        for task in tasks:
+            state = task["state"] or "none"
+            if state not in ("none", seen.get(task["task_id"])):
+                seen[task["task_id"]] = state
+                say(f"{task['task_id']:<10} {state}")
+        if decided is None and seen.get("wait") == "deferred":
+            # Not before: the sensor is to wait in the triggerer until somebody decides.
+            decided = decide(airflow, officer, api_url, run_id, say)
+        state = airflow.call("GET", f"/dags/{DAG}/dagRuns/{run_id}")["state"]
+        if state in _ENDED:
+            break
+        if time.monotonic() > deadline:
+            raise DemoFailure(
+                f"DagRun {run_id} did not end within {_RUN_DEADLINE_S} s; see its task logs in the Airflow UI"
+            )
+        time.sleep(0.5)
+    if state != "success" or decided is None:
+        broken = ", ".join(sorted(task for task, end in seen.items() if end in ("failed", "upstream_failed")))
+        raise DemoFailure(
+            f"DagRun {run_id} ended {state} ({broken}); see its task logs in the Airflow UI or below logs/tasks"
+        )
+    return decided
+
+
+def decide(maintainer: Airflow, officer: Airflow, api_url: str, run_id: str, say: Say) -> Promotion:
+    """Let the creator try to approve, which is refused, and then the officer."""
+    with GovernanceClient(api_url, maintainer.token) as mine, GovernanceClient(api_url, officer.token) as theirs:
+        promotion = next(p for p in mine.promotions.list(PROJECT, state=PromotionState.PENDING).items)
+        decision = DecisionRequest(
+            decision="approve", evidence_digest=promotion.evidence_digest, reason=f"demo {run_id}"
+        )
+        try:
+            mine.promotions.decide(PROJECT, promotion.id, decision)
+        except PolicyViolation as refusal:
+            say(f"refused    {refusal.message}")
+        else:
+            raise DemoFailure("the creator's own approval was not refused; do not trust this installation")
+        approved = theirs.promotions.decide(PROJECT, promotion.id, decision)
+        say(f"approved   by user:{officer.user}, over evidence {approved.evidence_digest}")
+        return approved
+
+
+def summarise(airflow: Airflow, api_url: str, run_id: str, promotion: Promotion) -> dict[str, Any]:
+    """Return what was recorded, read back over the API."""
+    with GovernanceClient(api_url, airflow.token) as governance:
+        try:
+            pipeline = governance.runs.list_pipeline_runs(PROJECT, dag_id=DAG, run_id=run_id).items[0]
+            runs = governance.runs.list(PROJECT, pipeline_run=pipeline.id).items[::-1]
+            artifacts = {run.task_id: governance.artifacts.list(PROJECT, run=run.id).items for run in runs}
+            alias = governance.models.at(PROJECT, promotion.model, promotion.alias)
+            events, cursor = 0, None
+            while True:
+                page = governance.audit.list(PROJECT, limit=500, cursor=cursor)
+                events += len(page.items)
+                if (cursor := page.next) is None:
+                    break
+        except HoldfastError as error:
+            raise DemoFailure(f"the record cannot be read back: {error}") from error
+    return {
+        "dag_run": run_id,
+        "commit": pipeline.commit,
+        "seals": {run.task_id: run.seal for run in runs},
+        "artifacts": {f"{task}/{item.name}": item.digest for task, items in artifacts.items() for item in items},
+        "model_version": f"{alias.model}/{alias.number}",
+        "alias": f"{alias.model}@{alias.alias}",
+        "approved_by": alias.approved_by,
+        "audit_events": events,
+    }

@@ -1,0 +1,94 @@
+"""What an installation does once: the governance database, the first roles, a Project with its token, environment and policy."""
+
+import sys
+from collections.abc import Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+
+from demo.postgres import PostgresServer
+from demo.state import State
+from demo.users import ROLES, USERS
+from holdfast.core.access import TOKEN_PERMISSIONS, Caller, Role
+from holdfast.core.errors import StateConflict
+from holdfast.settings import Platform, Settings
+from holdfast.store import migrate
+from holdfast.wire.model import ApprovalGateSpec, MetricGateSpec, PolicyRequest
+from holdfast.wire.project import ProjectRequest, RoleBindingRequest, TokenRequest
+from holdfast.wire.run import EnvironmentRequest
+
+PROJECT = "oncology"
+LOGIN = "holdfast_app"
+_PLATFORM_ROLES = {"SRE": Role.SRE, "Security Officer": Role.SECURITY_OFFICER, "Platform Owner": Role.PLATFORM_OWNER}
+_PROJECT_ROLES = {"maintainer": Role.PROJECT_MAINTAINER, "viewer": Role.VIEWER}
+
+
+def open_platform(state: State, postgres: PostgresServer, api_url: str) -> tuple[Platform, dict[str, str]]:
+    """Migrate the governance database and return the platform with the environment of a process that opens it."""
+    migrate.upgrade(postgres.create_database("holdfast"))
+    postgres.create_login(LOGIN, member_of="holdfast_service")
+    environment = {
+        "HOLDFAST_DATABASE_URL": postgres.url("holdfast", LOGIN),
+        "HOLDFAST_OBJECTS_ROOT": str(state.root / "objects"),
+        "HOLDFAST_GRANT_KEY": state.secret("grant"),
+        "HOLDFAST_API_URL": api_url,
+    }
+    settings = Settings(
+        database_url=environment["HOLDFAST_DATABASE_URL"],  # type: ignore[arg-type]
+        objects_root=Path(environment["HOLDFAST_OBJECTS_ROOT"]),
+        grant_key=environment["HOLDFAST_GRANT_KEY"],  # type: ignore[arg-type]
+        api_url=api_url,
+    )
+    return Platform.open(settings), environment
+
+
+def furnish(state: State, platform: Platform) -> str:
+    """Make what the example Dag needs, where it is not there yet, and return the Project's service token."""
+    install = platform.governance(Caller("system:install"))
+    try:
+        install.projects.create(ProjectRequest(name=PROJECT, owner="the demo"), key="demo project")
+    except StateConflict:
+        install.projects.get(PROJECT)
+    for group, role in _PLATFORM_ROLES.items():
+        install.projects.bind_role(None, RoleBindingRequest(subject=f"group:{group}", role=role))
+    for user, role in _PROJECT_ROLES.items():
+        install.projects.bind_role(PROJECT, RoleBindingRequest(subject=f"user:{user}", role=role))
+    installed = {distribution.metadata["Name"].lower(): distribution.version for distribution in distributions()}
+    install.runs.lock_environment(
+        PROJECT,
+        EnvironmentRequest(name="sklearn", kind="interpreter", reference=sys.executable, distributions=installed),
+    )
+    install.promotions.define_policy(
+        PROJECT,
+        PolicyRequest(
+            name="clinical",
+            gates=[
+                MetricGateSpec(metric="accuracy", comparison=">=", bound=0.9),
+                ApprovalGateSpec(count=1, roles=[Role.SECURITY_OFFICER, Role.PROJECT_MAINTAINER]),
+            ],
+        ),
+    )
+    return state.secret(
+        "token",
+        lambda: (
+            install.projects.create_token(PROJECT, TokenRequest(name="airflow", scope=sorted(TOKEN_PERMISSIONS))).secret
+        ),
+    )
+
+
+def bring_data(landing: Path) -> Path:
+    """Copy the data set that is bundled with scikit-learn to where data lands, and return the directory."""
+    import sklearn.datasets
+
+    target = landing / "tumours"
+    target.mkdir(exist_ok=True)
+    source = Path(sklearn.datasets.__file__).parent / "data" / "breast_cancer.csv"
+    (target / source.name).write_bytes(source.read_bytes())
+    return target
+
+
+def passwords(state: State) -> Mapping[str, str]:
+    """Return each user's password, made once."""
+    return {user: state.secret(f"password-{user}") for user in USERS}
+
+
+__all__ = ["PROJECT", "ROLES", "bring_data", "furnish", "open_platform", "passwords"]

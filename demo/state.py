@@ -1,0 +1,106 @@
+"""What the demo keeps between two starts: one directory, secrets of mode 0600, a lock against a second demo."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.failure import DemoFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PORTS = range(18080, 18180)
+
+
+class State:
+    """The state directory.
+
+    Attributes:
+        root: everything but PostgreSQL's files.
+        database: PostgreSQL's files; below /var/tmp, because PostgreSQL does not run as root and may not reach the repository.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.database = Path("/var/tmp") / name  # noqa: S108 - private to its owner
+
+    def create(self) -> None:
+        """Make the directories."""
+        for path in (
+            self.root,
+            self.root / "logs",
+            self.root / "airflow",
+            self.root / "objects",
+            self.root / "landing",
+        ):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def remove(self) -> None:
+        """Remove everything the demo has kept."""
+        for path in (self.root, self.database):
+            if path.exists():
+                shutil.rmtree(path)
+
+    @contextmanager
+    def locked(self) -> "Iterator[None]":
+        """Hold the state against a second demo; the lock goes with the process, however it ends."""
+        self.create()
+        with (self.root / "lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise DemoFailure(
+                    f"another demo (process {file.read().strip() or '?'}) uses {self.root}; end it with Ctrl-C first, or give --state another directory"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def secret(self, name: str, make: Any = lambda: secrets.token_urlsafe(32)) -> str:
+        """Return a secret that is made once and kept with mode 0600."""
+        path = self.root / "secrets" / name
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            write_private(path, make())
+        return path.read_text()
+
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a document, replacing the one before it at once."""
+        path = self.root / f"{name}.json"
+        write_private(path.with_suffix(".new"), json.dumps(value, indent=1))
+        path.with_suffix(".new").replace(path)
+
+    def recall(self, name: str) -> Any:
+        """Return a kept document, None where there is none."""
+        path = self.root / f"{name}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def port(self) -> int:
+        """Return the port of the api-server: the one used before when it is free, else the next free one."""
+        before = self.recall("port")
+        for port in (*([before] if before else []), *PORTS):
+            with socket.socket() as candidate:
+                candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    candidate.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+            self.remember("port", port)
+            return int(port)
+        raise DemoFailure(f"no port between {PORTS.start} and {PORTS.stop - 1} is free; end what listens there")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

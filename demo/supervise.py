@@ -1,0 +1,83 @@
+"""Starts processes as one group: all run, or none does."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from demo.failure import DemoFailure
+
+_GRACE_S = 20
+_PR_SET_PDEATHSIG = 1
+
+
+class Supervisor:
+    """A group of processes, each with a session and a log file of its own; they end with this process, however it ends."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    def start(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+        """Start one process of the group."""
+        with (self._logs / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(  # noqa: S603 - our own commands
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._logs,
+                start_new_session=True,
+                preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - takes no lock
+            )
+
+    def check(self) -> None:
+        """Return while every process runs; raises DemoFailure that names the one that has ended, and its log."""
+        for name, process in self._processes.items():
+            if (code := process.poll()) is not None:
+                raise DemoFailure(
+                    f"{name} has ended (exit {code}); its log is {self._logs / f'{name}.log'}. Everything else was stopped; start again"
+                )
+
+    def wait_until(self, what: str, is_done: Callable[[], bool], deadline_s: float) -> None:
+        """Return once something holds; raises DemoFailure when a process ends first or the time is over."""
+        deadline = time.monotonic() + deadline_s
+        while not is_done():
+            self.check()
+            if time.monotonic() > deadline:
+                raise DemoFailure(
+                    f"{what} did not happen within {deadline_s:.0f} s; look into the logs in {self._logs}"
+                )
+            time.sleep(0.3)
+
+    def stop(self) -> None:
+        """End every process: SIGTERM in the reverse order of starting, SIGKILL to the sessions of those that do not go."""
+        for process in reversed(self._processes.values()):
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + _GRACE_S
+        for process in self._processes.values():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.1, deadline - time.monotonic()))
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            process.wait()

@@ -1,0 +1,22 @@
+"""What Airflow loads. Every Airflow process imports this, so everything that costs is made when it is asked for."""
+
+from functools import cached_property
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class HoldfastPlugin(AirflowPlugin):
+    """Mounts REST API v1 in the api-server; a setting that is missing stops it, because an API without its database helps nobody."""
+
+    name = "holdfast"
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        """The applications to mount; asked for by the api-server only."""
+        from holdfast.settings import Platform, Settings
+        from holdfast_plugins.airflow_access import authenticate_airflow_user
+        from holdfast_plugins.app import MOUNT, create_app
+
+        app = create_app(Platform.open(Settings.load()), authenticate_airflow_user)
+        return [{"app": app, "url_prefix": MOUNT, "name": "Holdfast"}]
