@@ -29,6 +29,7 @@ class State:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+        name = f"holdfast-demo-{os.getuid()}-{sha256(str(self.root).encode()).hexdigest()[:8]}"
         self.database = Path("/var/tmp") / name  # noqa: S108 - private to its owner
 
     def create(self) -> None:

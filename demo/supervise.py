@@ -68,16 +68,18 @@ class Supervisor:
             time.sleep(0.3)
 
     def stop(self) -> None:
-        """End every process: SIGTERM in the reverse order of starting, SIGKILL to the sessions of those that do not go."""
-        for process in reversed(self._processes.values()):
-            if process.poll() is None:
-                process.terminate()
+        """End every process: SIGTERM, again every second, and SIGKILL to the sessions of those that do not go."""
         deadline = time.monotonic() + _GRACE_S
+        running = list(reversed(self._processes.values()))
+        while running and time.monotonic() < deadline:
+            # Again and again: a process that gets it in the middle of something may lose the first one.
+            for process in running:
+                process.terminate()
+            wait_until = time.monotonic() + 1
+            while running and time.monotonic() < wait_until:
+                running = [process for process in running if process.poll() is None]
+                time.sleep(0.05)
         for process in self._processes.values():
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, deadline - time.monotonic()))
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
             process.wait()
