@@ -52,3 +52,6 @@ demo: install ## from nothing to a promoted model on this machine; ONCE=1 stops 
 
 demo-reset: install ## remove everything that the demo has kept
 	$(PYTHON) -m demo reset
+
+openapi: install ## write the committed OpenAPI document anew
+	$(PYTHON) -m holdfast_plugins.openapi > docs/reference/openapi.json

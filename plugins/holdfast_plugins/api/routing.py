@@ -14,8 +14,10 @@ from holdfast_plugins.access import authenticated, governance
 
 
 class _StrictRequest(Request):
+    document: Any = None
+
     async def json(self) -> Any:
-        return parse_document(await self.body())
+        return self.document
 
 
 class StrictRoute(APIRoute):
@@ -26,7 +28,11 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def strictly(request: Request) -> Response:
-            return await handle(_StrictRequest(request.scope, request.receive))
+            strict = _StrictRequest(request.scope, request.receive)
+            # Here and not in json(): FastAPI would turn what is raised there into a message without a place.
+            if body := await strict.body():
+                strict.document = parse_document(body)
+            return await handle(strict)
 
         return strictly
 
