@@ -60,6 +60,7 @@ def test_the_story_ends_in_a_promoted_model_and_leaves_nothing_running(demo: Dem
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", PORTS.start))
+        taken.listen()
         assert demo.run("--once") == 0, demo.said()
     assert demo.state.recall("port") != PORTS.start
     assert demo.left() == []
@@ -124,6 +125,7 @@ def test_no_free_port_is_one_message(demo: Demo) -> None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listening.bind(("127.0.0.1", port))
+                listening.listen()
             except OSError:
                 listening.close()
                 continue
