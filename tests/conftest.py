@@ -50,10 +50,9 @@ def database(postgres: PostgresServer) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def settings(database: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    owner_url, service_url = database
+    _, service_url = database
     return Settings(
         database_url=service_url,
-        owner_url=owner_url,
         objects_root=tmp_path_factory.mktemp("objects"),
         grant_key=GRANT_KEY,
         api_url="http://127.0.0.1:1/holdfast/api/v1",
@@ -68,12 +67,11 @@ def platform(settings: Settings) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def platform_env(settings: Settings) -> dict[str, str]:
+def platform_env(settings: Settings, database: tuple[str, str]) -> dict[str, str]:
     """The environment of a process that opens the same platform."""
-    assert settings.owner_url is not None
     return {
         "HOLDFAST_DATABASE_URL": settings.database_url.get_secret_value(),
-        "HOLDFAST_OWNER_URL": settings.owner_url.get_secret_value(),
+        "HOLDFAST_OWNER_URL": database[0],
         "HOLDFAST_OBJECTS_ROOT": str(settings.objects_root),
         "HOLDFAST_GRANT_KEY": GRANT_KEY,
         "HOLDFAST_API_URL": settings.api_url,

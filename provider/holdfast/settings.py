@@ -18,24 +18,11 @@ from holdfast.objects.filesystem import FilesystemStore
 from holdfast.service.governance import GovernanceService
 from holdfast.store.engine import open_engine
 
-_SECRETS = ("database_url", "owner_url", "grant_key")
 
-
-class Settings(BaseSettings):
-    """What a service process needs to know."""
+class _Environment(BaseSettings):
+    """Settings that come from variables, or, for the secrets, from files that variables name."""
 
     model_config = SettingsConfigDict(env_prefix="HOLDFAST_", extra="ignore", frozen=True)
-
-    database_url: SecretStr = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
-    owner_url: SecretStr | None = Field(
-        default=None, description="PostgreSQL URL of the owner role; needed by `holdfast db` only"
-    )
-    objects_root: Path = Field(description="absolute directory of the file system object store")
-    grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
-    api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
-    body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
-    grant_lifetime_s: int = Field(default=900, ge=10, le=86400)
-    pool_size: int = Field(default=10, ge=1, le=200)
 
     @classmethod
     def load(cls) -> Self:
@@ -45,13 +32,15 @@ class Settings(BaseSettings):
             InvalidRequest: a variable is missing or has no meaning; names it and not its value.
         """
         values: dict[str, Any] = {}
-        for name in _SECRETS:
-            if path := os.environ.get(f"HOLDFAST_{name.upper()}_FILE"):
+        for name, field in cls.model_fields.items():
+            variable = f"HOLDFAST_{name.upper()}_FILE"
+            if field.annotation is SecretStr and (path := os.environ.get(variable)):
                 try:
                     values[name] = Path(path).read_text().strip()
-                except OSError as error:
+                except (OSError, UnicodeDecodeError) as error:
                     raise InvalidRequest(
-                        f"HOLDFAST_{name.upper()}_FILE cannot be read: {error.strerror}", remedy="Mount the file"
+                        f"{variable} cannot be read: {getattr(error, 'strerror', 'it is not text')}",
+                        remedy="Mount the file",
                     ) from None
         try:
             return cls(**values)
@@ -68,6 +57,26 @@ class Settings(BaseSettings):
                 f"the settings are incomplete: {names}",
                 remedy="Set them in the environment; docs/reference/settings.md lists them",
             ) from None
+
+
+class Settings(_Environment):
+    """What a service process needs to know."""
+
+    database_url: SecretStr = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
+    objects_root: Path = Field(description="absolute directory of the file system object store")
+    grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
+    api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
+    body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
+    grant_lifetime_s: int = Field(default=900, ge=10, le=86400, description="seconds for which a grant is good")
+    pool_size: int = Field(
+        default=10, ge=1, le=200, description="database connections kept open; as many again under load"
+    )
+
+
+class OwnerSettings(_Environment):
+    """What `holdfast db` needs to know, and nothing else does: the owner's login never reaches a service process."""
+
+    owner_url: SecretStr = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
 
 
 @dataclass(frozen=True, slots=True)
