@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from importlib.metadata import distributions
 from pathlib import Path
 
 from demo.postgres import PostgresServer
@@ -10,6 +9,7 @@ from demo.state import State
 from demo.users import ROLES, USERS
 from holdfast.core.access import TOKEN_PERMISSIONS, Caller, Role
 from holdfast.core.errors import StateConflict
+from holdfast.dataplane.interpreter import installed_distributions
 from holdfast.settings import Platform, Settings
 from holdfast.store import migrate
 from holdfast.wire.model import ApprovalGateSpec, MetricGateSpec, PolicyRequest
@@ -52,10 +52,14 @@ def furnish(state: State, platform: Platform) -> str:
         install.projects.bind_role(None, RoleBindingRequest(subject=f"group:{group}", role=role))
     for user, role in _PROJECT_ROLES.items():
         install.projects.bind_role(PROJECT, RoleBindingRequest(subject=f"user:{user}", role=role))
-    installed = {distribution.metadata["Name"].lower(): distribution.version for distribution in distributions()}
     install.runs.lock_environment(
         PROJECT,
-        EnvironmentRequest(name="sklearn", kind="interpreter", reference=sys.executable, distributions=installed),
+        EnvironmentRequest(
+            name="sklearn",
+            kind="interpreter",
+            reference=sys.executable,
+            distributions=installed_distributions(sys.executable),
+        ),
     )
     install.promotions.define_policy(
         PROJECT,

@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line `holdfast`: each command parses its input, calls one function and presents the result."""

@@ -23,6 +23,7 @@ class GovernanceClient:
         token: a service token, or an Airflow access token; never shown again.
         timeout_s: for one attempt.
         attempts: how often a call is tried while the API does not answer.
+        ca_file: PEM file of the authorities that sign the API's certificate; None for the usual ones.
         transport: for tests that need no network.
     """
 
@@ -33,9 +34,12 @@ class GovernanceClient:
         *,
         timeout_s: float = 30.0,
         attempts: int = 5,
+        ca_file: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._transport = Transport(url, token, timeout_s=timeout_s, attempts=attempts, transport=transport)
+        self._transport = Transport(
+            url, token, timeout_s=timeout_s, attempts=attempts, ca_file=ca_file, transport=transport
+        )
 
     def __repr__(self) -> str:
         return f"GovernanceClient({self._transport.url!r})"

@@ -1,10 +1,12 @@
 """The one place that sends: retries what may be repeated, under the same idempotency key, and gives the six errors back."""
 
 import random
+import ssl
 import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -41,15 +43,27 @@ class Transport:
     """Sends calls to one API with one token; may be used from several threads."""
 
     def __init__(
-        self, url: str, token: str, *, timeout_s: float, attempts: int, transport: httpx.BaseTransport | None
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout_s: float,
+        attempts: int,
+        ca_file: str | None,
+        transport: httpx.BaseTransport | None,
     ) -> None:
         self.url = url.rstrip("/")
+        if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).netloc:
+            raise InvalidRequest(
+                f"{self.url[:200]!r} is not a URL of the Holdfast API", remedy="Write it as https://…/holdfast/api/v1"
+            )
         self._attempts = attempts
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
             timeout=httpx.Timeout(timeout_s, connect=5.0),
             transport=transport,
+            verify=trust(ca_file),
             trust_env=False,
         )
 
@@ -81,7 +95,7 @@ class Transport:
                 response = self._http.request(method, path, params=query, content=body, headers=headers)
                 if response.is_success:
                     return response
-                error = _error_of(response)
+                error = error_of(response)
             except httpx.HTTPError as failure:
                 error = Unavailable(
                     f"the Holdfast API at {self.url} does not answer ({type(failure).__name__})",
@@ -91,6 +105,19 @@ class Transport:
                 raise error
             time.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
+
+
+def trust(ca_file: str | None) -> ssl.SSLContext | bool:
+    """Return whom to believe about a server's name: the authorities in a file, or the usual ones. Raises InvalidRequest."""
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise InvalidRequest(
+            f"the certificate authorities in {ca_file!r} cannot be read: {error.strerror or error}",
+            remedy="Give a PEM file of the authority that signed the API's certificate",
+        ) from None
 
 
 def backoff_s(attempt: int, jitter: float) -> float:
@@ -118,7 +145,7 @@ def _parse(response: httpx.Response, reply: type[Reply]) -> Reply:
         ) from None
 
 
-def _error_of(response: httpx.Response) -> HoldfastError:
+def error_of(response: httpx.Response) -> HoldfastError:
     """Return the error that a reply stands for; a proxy's page is never quoted."""
     try:
         problem: dict[str, Any] = response.json()

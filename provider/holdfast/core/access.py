@@ -70,6 +70,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     },
 }
 
+AIRFLOW_SCOPE = _MAKE
+"""What an Airflow connection needs so that every operator works."""
+
 TOKEN_PERMISSIONS = _MAKE | {Permission.AUDIT_READ}
 """The most a service token may be scoped to: never to decide, to bind roles or to make other tokens."""
 
