@@ -44,6 +44,9 @@ def upgrade():
         sa.PrimaryKeyConstraint("id", name=op.f("audit_event_pk")),
         schema="holdfast",
     )
+    op.create_index(
+        "audit_event_action_ix", "audit_event", ["project", "action", "id"], unique=False, schema="holdfast"
+    )
     op.create_index("audit_event_order_ix", "audit_event", ["xid"], unique=False, schema="holdfast")
     op.create_index("audit_event_project_ix", "audit_event", ["project", "id"], unique=False, schema="holdfast")
     op.create_index("audit_event_target_ix", "audit_event", ["target_id", "id"], unique=False, schema="holdfast")
@@ -206,6 +209,15 @@ def upgrade():
         schema="holdfast",
         postgresql_where=sa.text("revoked_at IS NULL"),
     )
+    op.create_index(
+        "role_binding_subject_ix",
+        "role_binding",
+        ["subject"],
+        unique=False,
+        schema="holdfast",
+        postgresql_where=sa.text("revoked_at IS NULL"),
+    )
+    op.create_index("role_binding_project_ix", "role_binding", ["project_id", "id"], unique=False, schema="holdfast")
     op.create_table(
         "service_token",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -259,6 +271,9 @@ def upgrade():
         sa.UniqueConstraint("project_id", "id", "digest", name=op.f("dataset_version_project_id_id_digest_uq")),
         sa.UniqueConstraint("project_id", "id", name=op.f("dataset_version_project_id_id_uq")),
         schema="holdfast",
+    )
+    op.create_index(
+        "dataset_version_dataset_ix", "dataset_version", ["dataset_id", "id"], unique=False, schema="holdfast"
     )
     op.create_table(
         "run",
@@ -563,6 +578,9 @@ def upgrade():
         ["model_id", "alias", sa.literal_column("valid_from DESC"), sa.literal_column("recorded_at DESC")],
         unique=False,
         schema="holdfast",
+    )
+    op.create_index(
+        "alias_assignment_model_ix", "alias_assignment", ["model_id", "id"], unique=False, schema="holdfast"
     )
     op.create_table(
         "promotion_decision",

@@ -52,6 +52,7 @@ class Story:
     act_as: Callable[[str], Governance]
     objects: FilesystemStore
     project: str
+    dataset: UUID | None = None
 
     @classmethod
     def begin(cls, act_as: Callable[[str], Governance], objects: FilesystemStore, **more: Any) -> Story:

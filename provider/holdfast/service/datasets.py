@@ -121,7 +121,11 @@ class DatasetService:
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
             statement = _VERSIONS.where(DatasetVersionRow.project_id == found.project_id)
             if dataset is not None:
-                statement = statement.where(DatasetRow.name == dataset)
+                # As a subquery: only for one Dataset are the index's rows in the order of the pages.
+                named = select(DatasetRow.id).where(
+                    DatasetRow.project_id == found.project_id, DatasetRow.name == dataset
+                )
+                statement = statement.where(DatasetVersionRow.dataset_id == named.scalar_subquery())
             return page_of(
                 connection,
                 statement,

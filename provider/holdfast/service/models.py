@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ScalarSelect, func, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import aliased
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
@@ -172,7 +173,10 @@ class ModelService:
     ) -> Page[ModelVersion]:
         """Return the ModelVersions of a Model, newest first."""
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
-            statement = MODEL_VERSIONS.where(ModelVersionRow.project_id == found.project_id, ModelRow.name == model)
+            statement = MODEL_VERSIONS.where(
+                ModelVersionRow.project_id == found.project_id,
+                ModelVersionRow.model_id == _named(found.project_id, model),
+            )
             return page_of(
                 connection,
                 statement,
@@ -187,7 +191,10 @@ class ModelService:
     ) -> Page[AliasAssignment]:
         """Return where the aliases of a Model pointed, newest first."""
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
-            statement = ALIASES.where(AliasAssignmentRow.project_id == found.project_id, ModelRow.name == model)
+            statement = ALIASES.where(
+                AliasAssignmentRow.project_id == found.project_id,
+                AliasAssignmentRow.model_id == _named(found.project_id, model),
+            )
             if alias is not None:
                 statement = statement.where(AliasAssignmentRow.alias == alias)
             return page_of(connection, statement, AliasAssignmentRow.id, mapping.alias_of, limit=limit, cursor=cursor)
@@ -209,6 +216,16 @@ class ModelService:
                 f"alias {alias!r} of Model {model!r} pointed at nothing{when}", remedy="See `holdfast model history`"
             )
         return mapping.alias_of(row)
+
+
+def _named(project_id: UUID | None, model: str) -> ScalarSelect[UUID]:
+    """Return a Model's id as a subquery: only for one Model are the index's rows in the order of the pages."""
+    aliased_model = aliased(ModelRow)
+    return (
+        select(aliased_model.id)
+        .where(aliased_model.project_id == project_id, aliased_model.name == model)
+        .scalar_subquery()
+    )
 
 
 def _available(change: Change, project: str, wanted: list[UUID]) -> dict[UUID, Any]:

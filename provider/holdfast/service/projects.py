@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 
 from holdfast.core.access import Permission, check_scope, check_subject
 from holdfast.core.audit import AuditAction
@@ -108,7 +108,7 @@ class ProjectService:
 
         def apply(change: Change) -> RoleBinding:
             same = select(*RoleBindingRow.__table__.c).where(
-                RoleBindingRow.project_id.is_not_distinct_from(change.project_id),
+                _bound_to(change.project_id),
                 RoleBindingRow.subject == request.subject,
                 RoleBindingRow.role == request.role,
                 RoleBindingRow.revoked_at.is_(None),
@@ -135,7 +135,7 @@ class ProjectService:
         """Take a role back; raises NotFound where there is no such binding."""
 
         def apply(change: Change) -> RoleBinding:
-            here = (RoleBindingRow.id == binding) & RoleBindingRow.project_id.is_not_distinct_from(change.project_id)
+            here = (RoleBindingRow.id == binding) & _bound_to(change.project_id)
             row = change.connection.execute(
                 select(*RoleBindingRow.__table__.c).where(here).with_for_update()
             ).one_or_none()
@@ -161,9 +161,7 @@ class ProjectService:
     ) -> Page[RoleBinding]:
         """Return the role bindings of a Project, or of the platform, newest first."""
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
-            statement = select(*RoleBindingRow.__table__.c).where(
-                RoleBindingRow.project_id.is_not_distinct_from(found.project_id)
-            )
+            statement = select(*RoleBindingRow.__table__.c).where(_bound_to(found.project_id))
             return page_of(
                 connection,
                 statement,
@@ -242,3 +240,9 @@ class ProjectService:
                 limit=limit,
                 cursor=cursor,
             )
+
+
+def _bound_to(project_id: UUID | None) -> ColumnElement[bool]:
+    """Return what holds for the role bindings of a Project, or of the platform; IS NOT DISTINCT FROM would use no index."""
+    column = RoleBindingRow.project_id
+    return column.is_(None) if project_id is None else column == project_id

@@ -27,6 +27,7 @@ class AuditEventRow(Table):
         one_of("outcome", Outcome),
         CheckConstraint("commitment = sha256(salt || convert_to(content, 'UTF8'))", "commitment_binds"),
         Index("audit_event_project_ix", "project", "id"),
+        Index("audit_event_action_ix", "project", "action", "id"),
         Index("audit_event_target_ix", "target_id", "id"),
         Index("audit_event_order_ix", "xid"),
     )

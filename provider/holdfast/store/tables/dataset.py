@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Integer, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint
 from sqlalchemy.dialects.postgresql import BIGINT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -36,6 +36,7 @@ class DatasetVersionRow(Table):
         one_of("state", ("available", "deprecated", "expired", "purged")),
         one_of("source_type", ("file", "s3")),
         CheckConstraint("file_count > 0 AND size_bytes >= 0", "sizes"),
+        Index("dataset_version_dataset_ix", "dataset_id", "id"),
     )
 
     id: Mapped[Id]

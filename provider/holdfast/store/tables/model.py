@@ -181,6 +181,7 @@ class AliasAssignmentRow(Table):
             name="alias_assignment_promotion_fk",
         ),
         UniqueConstraint("promotion_id"),
+        Index("alias_assignment_model_ix", "model_id", "id"),
         Index("alias_assignment_history_ix", "model_id", "alias", text("valid_from DESC"), text("recorded_at DESC")),
     )
 

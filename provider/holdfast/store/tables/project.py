@@ -56,6 +56,9 @@ class RoleBindingRow(Table):
             unique=True,
             postgresql_where=text("revoked_at IS NULL"),
         ),
+        # Every call looks up the roles of its caller.
+        Index("role_binding_subject_ix", "subject", postgresql_where=text("revoked_at IS NULL")),
+        Index("role_binding_project_ix", "project_id", "id"),
         one_of("role", Role),
         CheckConstraint("subject ~ '^(user|group):.+'", "subject"),
     )
