@@ -252,7 +252,9 @@ def test_an_alias_has_one_answer_for_every_time(story: Story) -> None:
     for _ in range(2):
         promotion = other.request_promotion()
         other.olaf.promotions.decide(other.project, promotion.id, decide(other, promotion))
-        moments.append(other.mia.promotions.execute(other.project, promotion.id).valid_from)
+        moved = other.mia.promotions.execute(other.project, promotion.id)
+        assert moved.valid_from == moved.recorded_at
+        moments.append(moved.valid_from)
     look = other.vera.models
     assert look.at(other.project, "tumours", "champion").number == 2
     assert look.at(other.project, "tumours", "champion", moments[0]).number == 1

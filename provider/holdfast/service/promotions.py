@@ -223,7 +223,8 @@ class PromotionService(PolicyService):
         )
         identity = new_id()
         # Not now(): a transaction that waited for the alias must not be recorded as earlier than the one it waited for.
-        moment = func.clock_timestamp()
+        # Nor clock_timestamp(), which would be two times in one statement.
+        moment = func.statement_timestamp()
         change.connection.execute(
             insert(AliasAssignmentRow).values(
                 id=identity,
