@@ -121,6 +121,13 @@ def commit_of(repository: Path) -> str:
     ).stdout.strip()
 
 
+def commit_all(repository: Path) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    for command in (["add", "."], [*identity, "commit", "-qm", "more"]):
+        subprocess.run(["git", *command], cwd=repository, check=True, capture_output=True)
+    return commit_of(repository)
+
+
 @pytest.fixture
 def order(tmp_path: Path, repository: Path) -> dict[str, Any]:
     scratch, landing = tmp_path / "scratch", tmp_path / "landing"
@@ -216,6 +223,26 @@ def test_an_empty_directory_is_not_a_dataset(order, tmp_path: Path) -> None:
         "holds no file"
         in failure("survey", {"source": (tmp_path / "landing").as_uri(), "data_roots": order["data_roots"]})[1]
     )
+
+
+def test_a_commit_is_laid_out_with_its_directories_programs_and_inner_links(order, repository: Path, tmp_path) -> None:
+    (repository / "steps" / "run.sh").write_text("#!/bin/sh\n")
+    (repository / "steps" / "run.sh").chmod(0o755)
+    (repository / "latest").symlink_to("steps/train.py")
+    (repository / "steps" / "up").symlink_to("../latest")
+    order["code"]["commit"] = commit_all(repository)
+    assert ask("stage", order) == {"result": {}}
+    code = tmp_path / "scratch/code"
+    assert os.access(code / "steps/run.sh", os.X_OK)
+    assert not os.access(code / "steps/train.py", os.X_OK)
+    assert (code / "steps/up").read_text() == "print('hi')\n"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "steps/../../outside"])
+def test_a_link_in_the_commit_that_leaves_it_is_refused(order, repository: Path, target: str) -> None:
+    (repository / "link").symlink_to(target)
+    order["code"]["commit"] = commit_all(repository)
+    assert failure("stage", order) == ("user", "'link' in the commit is a link that leaves the repository")
 
 
 def test_a_commit_that_is_not_there_is_named(order) -> None:

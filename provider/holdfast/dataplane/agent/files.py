@@ -5,14 +5,14 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from holdfast.dataplane.agent.failure import AgentFailure
 
 PIECE_BYTES = 1 << 20
 
 
-def pieces_of(file: BinaryIO) -> Iterator[bytes]:
+def pieces_of(file: IO[bytes]) -> Iterator[bytes]:
     """Yield a file's bytes, at most 1 MiB at a time."""
     while piece := file.read(PIECE_BYTES):
         yield piece

@@ -123,7 +123,7 @@ def _stage_code(code: dict[str, Any], target: Path) -> None:
             if git.stdout is None:
                 raise RuntimeError("git has no output")
             with tarfile.open(fileobj=git.stdout, mode="r|") as archive:
-                archive.extractall(target, filter="data")
+                _unpack(archive, target)
     except FileNotFoundError:
         raise AgentFailure("environment", "git is not installed where the agent runs", "Install git") from None
     except tarfile.ReadError:
@@ -132,7 +132,29 @@ def _stage_code(code: dict[str, Any], target: Path) -> None:
         ) from None
     except tarfile.TarError as error:
         raise AgentFailure(
-            "user", f"commit {tree} cannot be staged: {error}", "Keep links inside the repository"
+            "platform", f"commit {tree} cannot be staged: {error}", "Check git where the agent runs"
         ) from None
     if git.returncode != 0:
         raise AgentFailure("platform", f"git could not read commit {tree} to its end", "Check the Dag bundle's storage")
+
+
+def _unpack(archive: tarfile.TarFile, target: Path) -> None:
+    """Write what `git archive` sends: files, directories, and links that stay inside; tarfile's own filter is not in Python 3.11.2."""
+    for member in archive:
+        path = inside(target, member.name, "code", "user")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if member.isdir():
+            path.mkdir(exist_ok=True)
+        elif member.issym():
+            if not (path.parent / member.linkname).resolve().is_relative_to(target.resolve()):
+                raise AgentFailure(
+                    "user",
+                    f"{member.name!r} in the commit is a link that leaves the repository",
+                    "Keep links inside the repository",
+                )
+            path.symlink_to(member.linkname)
+        elif content := archive.extractfile(member):
+            with path.open("xb") as file:
+                for piece in pieces_of(content):
+                    file.write(piece)
+            path.chmod(0o755 if member.mode & 0o100 else 0o644)
