@@ -76,6 +76,8 @@ def _up(state: State, *, once: bool) -> None:
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:6.1f} s[/]  {text}", markup=True)
 
+    if state.pair():
+        say("Started over: a part of what an earlier demo had kept was gone")
     commit = publish(EXAMPLES, state.root / "dags.git")
     say(f"Dags       committed as {commit[:12]}")
     port = state.port()

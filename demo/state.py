@@ -49,6 +49,27 @@ class State:
             if path.exists():
                 shutil.rmtree(path)
 
+    def pair(self) -> bool:
+        """Make sure that both directories belong together, and return whether what was there had to be removed for that.
+
+        Either may have been deleted by hand or by a cleaner of temporary files; a database knows the tokens and passwords of one state
+        only. A directory that somebody else has put into /var/tmp does not carry the mark, either.
+        """
+        mark, name = self.database / "belongs-to", "instance"
+        mine = self.root / "secrets" / name
+        if mine.exists() and mark.exists() and mine.read_text() == mark.read_text():
+            return False
+        had_something = self.database.exists() or mine.exists()
+        for path in (self.database, *self.root.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink(missing_ok=True)
+        self.create()
+        self.database.mkdir(mode=0o700)
+        write_private(mark, self.secret(name))
+        return had_something
+
     @contextmanager
     def locked(self) -> "Iterator[None]":
         """Hold the state against a second demo; the lock goes with the process, however it ends."""

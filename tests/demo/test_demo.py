@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -135,6 +136,21 @@ def test_no_free_port_is_one_message(demo: Demo) -> None:
         for listening in held:
             listening.close()
     assert "no port between" in demo.said()
+
+
+@pytest.mark.parametrize("gone", ["the state", "the database", "neither"])
+def test_halves_that_do_not_belong_together_are_started_over(demo: Demo, gone: str) -> None:
+    state = demo.state
+    with state.locked():
+        assert state.pair() is False
+        token = state.secret("token")
+        (state.database / "data").mkdir()
+    if gone != "neither":
+        shutil.rmtree(state.root if gone == "the state" else state.database)
+    with state.locked():
+        assert state.pair() is (gone != "neither")
+        assert (state.database / "data").exists() is (gone == "neither")
+        assert (state.secret("token") == token) is (gone == "neither")
 
 
 def test_reset_removes_everything(demo: Demo) -> None:
