@@ -48,10 +48,10 @@ format: install ## format and mend what can be mended
 	$(PYTHON) -m ruff check --fix .
 
 demo: install ## from nothing to a promoted model on this machine; ONCE=1 stops after the summary
-	$(PYTHON) -m demo up $(if $(ONCE),--once)
+	@$(PYTHON) -m demo up $(if $(ONCE),--once)
 
 demo-reset: install ## remove everything that the demo has kept
-	$(PYTHON) -m demo reset
+	@$(PYTHON) -m demo reset
 
 openapi: install ## write the committed OpenAPI document anew
 	$(PYTHON) -m holdfast_plugins.openapi > docs/reference/openapi.json

@@ -8,17 +8,20 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from demo.failure import DemoFailure
+from demo.narrate import Narrator, console
 from demo.state import State, write_private
+
+if TYPE_CHECKING:
+    from demo.postgres import PostgresServer
+    from demo.supervise import Supervisor
 
 STATE = Path(__file__).parents[1] / ".holdfast" / "demo"
 EXAMPLES = Path(__file__).parents[1] / "dags" / "examples"
-console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
@@ -41,6 +44,8 @@ def main() -> int:
             console.print("the demo's state is removed")
         else:
             with state.locked():
+                if state.pair():
+                    console.print("a part of what an earlier demo had kept was gone: it starts over")
                 _up(state, once=arguments.once)
     except DemoFailure as failure:
         console.print(f"[bold red]the demo stopped:[/] {failure}")
@@ -64,64 +69,69 @@ def _interrupt(*_: object) -> None:
 
 def _up(state: State, *, once: bool) -> None:
     # Late, because these import Airflow's neighbours and scikit-learn, and the first line should appear at once.
+    from demo.postgres import PostgresServer
+    from demo.supervise import Supervisor
+
+    with PostgresServer.start(state.database) as postgres, Supervisor(state.root / "logs") as group:
+        with Narrator() as say:
+            summary, url = _tell(state, postgres, group, say)
+            state.remember("summary", summary)
+        _show(summary, url, state)
+        if once:
+            return
+        console.print(
+            "it stays up until Ctrl-C; look at the record with the command line meanwhile:\n"
+            f"  export HOLDFAST_API_URL={url}/holdfast/api/v1 HOLDFAST_PROJECT=oncology PATH={Path(sys.executable).parent}:$PATH\n"
+            "  export HOLDFAST_TOKEN=$(holdfast login --user viewer)\n"
+            "  holdfast model history tumours",
+            markup=False,
+        )
+        while True:
+            group.check()
+            time.sleep(1)
+
+
+def _tell(state: State, postgres: "PostgresServer", group: "Supervisor", say: Narrator) -> tuple[dict[str, Any], str]:
+    """Tell the whole story and return its summary and where Airflow answers."""
     from demo import airflow as configuration
     from demo import journey
     from demo.platform import bring_data, furnish, open_platform, passwords
-    from demo.postgres import PostgresServer
     from demo.repository import publish
-    from demo.supervise import Supervisor
 
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/]  {text}", markup=True)
-
-    if state.pair():
-        say("Started over: a part of what an earlier demo had kept was gone")
+    say("PostgreSQL runs", then="migrating the governance database")
     commit = publish(EXAMPLES, state.root / "dags.git")
     say(f"Dags       committed as {commit[:12]}")
     port = state.port()
     url = f"http://127.0.0.1:{port}"
     api_url = f"{url}/holdfast/api/v1"
-    with PostgresServer.start(state.database) as postgres, Supervisor(state.root / "logs") as group:
-        say("PostgreSQL runs")
-        postgres.create_database("airflow")
-        shared = configuration.environment(state, postgres, port)
-        platform, service = open_platform(state, postgres, api_url)
-        token = furnish(state, platform)
-        platform.close()
-        say("Holdfast   database migrated, Project made")
-        secrets = passwords(state)
-        _airflow(state, ["airflow", "db", "migrate"], {**shared, **service}, "")
-        _airflow(
-            state,
-            [sys.executable, "-m", "demo.users"],
-            {**shared, "PYTHONPATH": str(EXAMPLES.parents[1])},
-            json.dumps(secrets),
-        )
-        say("Airflow    database migrated, users made")
-        worker = configuration.connection(api_url, token, state.root / "landing")
-        for name in configuration.COMPONENTS:
-            more = service if name == "api-server" else worker
-            group.start(name, [str(Path(sys.executable).parent / "airflow"), name], {**shared, **more})
-        state.remember("pids", {"postgres": postgres.pid, **group.pids})
-        group.wait_until("the api-server's answer", lambda: _answers(f"{api_url}/health"), 120)
-        say(f"Airflow    answers at {url}")
-        maintainer = journey.Airflow(url, "maintainer", secrets["maintainer"])
-        officer = journey.Airflow(url, "officer", secrets["officer"])
-        run_id = journey.trigger(maintainer, group, bring_data(state.root / "landing").as_uri())
-        say(f"triggered  {run_id} over Airflow's REST API")
-        promotion = journey.follow(maintainer, officer, api_url, run_id, group, say)
-        summary = journey.summarise(maintainer, api_url, run_id, promotion)
-        state.remember("summary", summary)
-        _show(summary, url, state, secrets)
-        say("done")
-        if once:
-            return
-        console.print("it stays up until Ctrl-C")
-        while True:
-            group.check()
-            time.sleep(1)
+    postgres.create_database("airflow")
+    shared = configuration.environment(state, postgres, port)
+    platform, service = open_platform(state, postgres, api_url)
+    token = furnish(state, platform)
+    platform.close()
+    say("Holdfast   database migrated, Project made", then="migrating Airflow's database")
+    secrets = passwords(state)
+    _airflow(state, ["airflow", "db", "migrate"], {**shared, **service}, "")
+    _airflow(
+        state,
+        [sys.executable, "-m", "demo.users"],
+        {**shared, "PYTHONPATH": str(EXAMPLES.parents[1])},
+        json.dumps(secrets),
+    )
+    say("Airflow    database migrated, users made", then="starting Airflow's four processes")
+    worker = configuration.connection(api_url, token, state.root / "landing")
+    for name in configuration.COMPONENTS:
+        more = service if name == "api-server" else worker
+        group.start(name, [str(Path(sys.executable).parent / "airflow"), name], {**shared, **more})
+    state.remember("pids", {"postgres": postgres.pid, **group.pids})
+    group.wait_until("the api-server's answer", lambda: _answers(f"{api_url}/health"), 120)
+    say(f"Airflow    answers at {url}", then="waiting until Airflow has read the Dag")
+    maintainer = journey.Airflow(url, "maintainer", secrets["maintainer"])
+    officer = journey.Airflow(url, "officer", secrets["officer"])
+    run_id = journey.trigger(maintainer, group, bring_data(state.root / "landing").as_uri())
+    say(f"triggered  {run_id} over Airflow's REST API", then="following its tasks")
+    promotion = journey.follow(maintainer, officer, api_url, run_id, group, say)
+    return journey.summarise(maintainer, api_url, run_id, promotion), url
 
 
 def _airflow(state: State, command: list[str], environment: Mapping[str, str], stdin: str) -> None:
@@ -153,7 +163,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _show(summary: dict[str, Any], url: str, state: State, secrets: Mapping[str, str]) -> None:
+def _show(summary: dict[str, Any], url: str, state: State) -> None:
     table = Table("", "", title="What was recorded", show_header=False, title_style="bold")
     table.columns[1].overflow = "fold"
     table.add_row("commit", summary["commit"])
@@ -165,7 +175,13 @@ def _show(summary: dict[str, Any], url: str, state: State, secrets: Mapping[str,
     table.add_row("approved by", ", ".join(summary["approved_by"]))
     table.add_row("audit events", str(summary["audit_events"]))
     console.print(table)
-    credentials = state.root / "credentials"
+    _show_users(url, state)
+
+
+def _show_users(url: str, state: State) -> None:
+    from demo.platform import passwords
+
+    credentials, secrets = state.root / "credentials", passwords(state)
     if credentials.exists():
         console.print(f"log in at {url}; the passwords are in {credentials}")
         return
@@ -174,7 +190,7 @@ def _show(summary: dict[str, Any], url: str, state: State, secrets: Mapping[str,
         f"log in at {url} as one of these; the passwords are printed this once and kept in {credentials} (mode 0600)"
     )
     for user, password in secrets.items():
-        console.print(f"  {user:<11} {password}")
+        console.print(f"  {user:<11} {password}", markup=False)
 
 
 if __name__ == "__main__":

@@ -94,11 +94,23 @@ def follow(airflow: Airflow, officer: Airflow, api_url: str, run_id: str, group:
             )
         time.sleep(0.5)
     if state != "success" or decided is None:
-        broken = ", ".join(sorted(task for task, end in seen.items() if end in ("failed", "upstream_failed")))
+        broken = ", ".join(sorted(task for task, end in seen.items() if end == "failed")) or "no task"
         raise DemoFailure(
-            f"DagRun {run_id} ended {state} ({broken}); see its task logs in the Airflow UI or below logs/tasks"
+            f"DagRun {run_id} ended {state}: {broken} failed{_causes(airflow, api_url, run_id)}. The tasks' logs are in"
+            f" {group.logs / 'tasks'}; `make demo` tries again"
         )
     return decided
+
+
+def _causes(airflow: Airflow, api_url: str, run_id: str) -> str:
+    """Return why Runs of a DagRun failed, as they have recorded it."""
+    try:
+        with GovernanceClient(api_url, airflow.token) as governance:
+            pipelines = governance.runs.list_pipeline_runs(PROJECT, dag_id=DAG, run_id=run_id).items
+            runs = [run for found in pipelines for run in governance.runs.list(PROJECT, pipeline_run=found.id).items]
+    except HoldfastError as error:
+        return f" (and the record cannot be read: {error})"
+    return "".join(f", because: {run.error_class} error, {run.cause}" for run in runs if run.cause)
 
 
 def decide(maintainer: Airflow, officer: Airflow, api_url: str, run_id: str, say: Say) -> Promotion:

