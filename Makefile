@@ -43,6 +43,9 @@ wheel: install
 soak: install ## long campaigns: thousands of kills, millions of rows
 	$(PYTEST) tests -m soak --timeout 0
 
+bench: install ## the life cycle over REST against a bare FastAPI + SQL floor; see benchmarks/README.md
+	$(PYTHON) -m benchmarks.lifecycle $(ARGS)
+
 format: install ## format and mend what can be mended
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .

@@ -1,0 +1,1 @@
+"""Benchmarks: what is measured against what is in README.md. Nothing here is shipped."""

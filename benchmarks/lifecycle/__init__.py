@@ -1,0 +1,1 @@
+"""The whole life cycle over REST, against a bare FastAPI + SQL floor."""
