@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from holdfast.core.access import Caller, Permission, Unauthenticated
 from holdfast.service.refusals import translate
+from holdfast.store.engine import read_only
 from holdfast.store.queries.access import service_token
 
 _SECRET = re.compile(r"hft_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
@@ -38,7 +39,7 @@ def authenticate_token(engine: Engine, secret: str, caller: Caller | None = None
     match = _SECRET.fullmatch(secret)
     if match is None:
         raise Unauthenticated("this is not a service token; one begins with hft_")
-    with translate(), engine.connect() as connection:
+    with translate(), read_only(engine) as connection:
         found = service_token(connection, UUID(match[1]))
     hashed = hashlib.sha256(secret.encode()).digest()
     if found is None or not hmac.compare_digest(found[0].secret_hash, hashed):

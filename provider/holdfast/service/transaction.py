@@ -22,6 +22,7 @@ from holdfast.core.digest import of, text_of
 from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict
 from holdfast.core.ids import uuid7
 from holdfast.service.refusals import translate
+from holdfast.store.engine import read_only
 from holdfast.store.queries.access import Authorisation, authorise
 from holdfast.store.tables import AuditEventRow, IdempotencyReplyRow
 from holdfast.wire.canonical import dumps_json, event_bytes
@@ -137,7 +138,7 @@ class Transactions:
     @contextmanager
     def reading(self, project: str | None) -> Iterator[tuple[Connection, Authorisation]]:
         """Yield a connection and what the caller is; the reader itself leaves out what is not for the caller."""
-        with translate(), self.engine.connect() as connection:
+        with translate(), read_only(self.engine) as connection:
             yield connection, authorise(connection, self.caller, project)
 
     @contextmanager
@@ -238,7 +239,7 @@ class Transactions:
         )
 
     def _stored(self, key: str, project: str | None) -> tuple[bytes, dict[str, object] | None] | None:
-        with translate(), self.engine.connect() as connection:
+        with translate(), read_only(self.engine) as connection:
             return authorise(connection, self.caller, project, key).reply
 
     @staticmethod

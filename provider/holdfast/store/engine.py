@@ -1,6 +1,9 @@
 """The engine: one pool of connections to the governance database."""
 
-from sqlalchemy import Engine, create_engine
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine
 
 from holdfast.wire.canonical import dumps_json
 
@@ -26,3 +29,14 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
             " -c idle_in_transaction_session_timeout=60s",
         },
     )
+
+
+@contextmanager
+def read_only(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection for reading, outside any transaction: each statement sees what is committed when it begins.
+
+    Under READ COMMITTED a transaction around them would show the same and cost two more round trips; and its ROLLBACK would make
+    psycopg forget every prepared statement of the connection, so that PostgreSQL would plan each of them anew.
+    """
+    with engine.connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
