@@ -40,7 +40,7 @@ async def authenticated(request: Request) -> Caller:
     return caller
 
 
-def governance(request: Request) -> GovernanceService:
+async def governance(request: Request) -> GovernanceService:
     """Return the governance functions on behalf of who calls; it authorises every function itself."""
     platform: Platform = request.app.state.platform
     return platform.governance(request.state.caller)

@@ -1,10 +1,12 @@
 """What every route is made of: strict JSON, the idempotency key, paging, the caller's governance functions."""
 
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from holdfast.core.errors import InvalidRequest
 from holdfast.ports import DEFAULT_LIMIT, MAX_LIMIT
@@ -37,12 +39,35 @@ class StrictRoute(APIRoute):
         return strictly
 
 
+class _Router(APIRouter):
+    """A router whose functions' replies are serialised in the thread that made them.
+
+    FastAPI would send each reply through one more thread, to check there what is an instance of the declared model already.
+    """
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
+        """Add a route."""
+        super().add_api_route(path, _serialised(endpoint, more.get("status_code") or 200), **more)
+
+
+def _serialised(endpoint: Callable[..., Any], status: int) -> Callable[..., Any]:
+    @wraps(endpoint)
+    def answer(*args: Any, **values: Any) -> Any:
+        reply = endpoint(*args, **values)
+        if isinstance(reply, BaseModel):
+            return Response(reply.model_dump_json(), status, media_type="application/json")
+        return reply
+
+    return answer
+
+
 def router(tag: str) -> APIRouter:
     """Return a router all of whose routes need an authenticated caller."""
-    return APIRouter(tags=[tag], route_class=StrictRoute, dependencies=[Depends(authenticated)])
+    return _Router(tags=[tag], route_class=StrictRoute, dependencies=[Depends(authenticated)])
 
 
-def _idempotency_key(idempotency_key: Annotated[str | None, Header(max_length=200)] = None) -> str:
+# A coroutine, as `governance` is: FastAPI sends every dependency that is not one through a thread.
+async def _idempotency_key(idempotency_key: Annotated[str | None, Header(max_length=200)] = None) -> str:
     if not idempotency_key:
         raise InvalidRequest(
             "the call changes something and carries no Idempotency-Key",
