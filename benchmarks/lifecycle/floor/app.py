@@ -37,7 +37,7 @@ _PLACE = (
 
 def app() -> FastAPI:
     """Return the application by the environment of this process."""
-    engine = create_engine(os.environ[DATABASE_URL], pool_size=POOL_SIZE, max_overflow=POOL_SIZE)
+    engine = create_engine(os.environ[DATABASE_URL], pool_size=POOL_SIZE, max_overflow=0, pool_use_lifo=True)
     floor = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     floor.get(f"{PREFIX}/health")(lambda: {"status": "ok"})
     _add_runs(floor, engine, os.environ[API_URL])

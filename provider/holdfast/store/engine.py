@@ -13,12 +13,14 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
 
     Args:
         url: `postgresql+psycopg://…`.
-        pool_size: connections kept; as many again may be opened under load.
+        pool_size: connections at most, all of them kept. One opened beyond them under load would be closed after a single call: a new
+            process in PostgreSQL and every statement planned anew, for each call, just when there is no time for it.
     """
     return create_engine(
         url,
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,
+        pool_use_lifo=True,
         pool_timeout=10,
         pool_pre_ping=False,
         json_serializer=dumps_json,
