@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import Connection, Engine, insert, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from holdfast.core.access import Access, Caller, Permission
@@ -24,7 +24,7 @@ from holdfast.core.ids import uuid7
 from holdfast.service.refusals import translate
 from holdfast.store.engine import read_only
 from holdfast.store.queries.access import Authorisation, authorise
-from holdfast.store.tables import AuditEventRow, IdempotencyReplyRow
+from holdfast.store.record import write_record
 from holdfast.wire.canonical import dumps_json, event_bytes
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -179,14 +179,7 @@ class Transactions:
             raise InvalidRequest(
                 "the idempotency key is empty, too long or not printable", remedy="Use 1 to 200 printable characters"
             )
-        body = dumps_json(
-            {
-                "operation": operation,
-                "project": project,
-                "request": request.model_dump(mode="json") if request else None,
-            }
-        )
-        digest = of(body.encode())
+        digest = _digest(operation, project, request) if key is not None else b""
         try:
             with translate(), self.engine.begin() as connection:
                 found = authorise(connection, self.caller, project, key)
@@ -202,9 +195,8 @@ class Transactions:
                 except _RefusedAndRecorded as refused:
                     refusal = refused.refusal
                 self.probe("applied")
-                self._record(change)
-                if result is not None and key is not None:
-                    self._keep_reply(connection, key, digest, result if keeps_reply else None)
+                kept = self._reply(key, digest, result if keeps_reply else None) if key and result else None
+                self._record(change, kept)
                 self.probe("recorded")
             self.probe("committed")
         except (StateConflict, InvalidRequest) as error:
@@ -221,22 +213,18 @@ class Transactions:
         return result
 
     @staticmethod
-    def _record(change: Change) -> None:
-        if change.events:
-            change.connection.execute(insert(AuditEventRow), change.events)
-        elif not change.is_unchanged:
+    def _record(change: Change, reply: dict[str, object] | None) -> None:
+        if not change.events and not change.is_unchanged:
             raise RuntimeError("a change without an audit event does not commit")
+        write_record(change.connection, change.events, reply)
 
-    def _keep_reply(self, connection: Connection, key: str, digest: bytes, result: BaseModel | None) -> None:
-        connection.execute(
-            insert(IdempotencyReplyRow),
-            {
-                "principal": self.caller.principal,
-                "key": key,
-                "request_digest": digest,
-                "reply": result.model_dump(mode="json") if result is not None else None,
-            },
-        )
+    def _reply(self, key: str, digest: bytes, result: BaseModel | None) -> dict[str, object]:
+        return {
+            "principal": self.caller.principal,
+            "key": key,
+            "request_digest": digest,
+            "reply": result.model_dump_json() if result is not None else None,
+        }
 
     def _stored(self, key: str, project: str | None) -> tuple[bytes, dict[str, object] | None] | None:
         with translate(), read_only(self.engine) as connection:
@@ -254,6 +242,12 @@ class Transactions:
                 remedy="Use another Project; archiving is not undone",
                 details={"rule": "project.archived-is-read-only", "version": 1, "changed_by": "nobody"},
             )
+
+
+def _digest(operation: str, project: str | None, request: BaseModel | None) -> bytes:
+    """Return what an idempotency key is bound to."""
+    document = request.model_dump(mode="json") if request else None
+    return of(dumps_json({"operation": operation, "project": project, "request": document}).encode())
 
 
 def _replayed(
