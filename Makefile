@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
-.PHONY: help install check lint types contracts unit test wheel demo demo-reset soak bench format openapi
+.PHONY: help install check lint types contracts unit test wheel demo demo-reset soak bench format reference
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,7 +22,7 @@ lint: install
 	$(PYTHON) -m ruff format --check .
 
 types: install
-	$(PYTHON) -m mypy provider plugins
+	$(PYTHON) -m mypy provider plugins tools
 
 contracts: install
 	.venv/bin/lint-imports --no-cache
@@ -56,5 +56,5 @@ demo: install ## from nothing to a promoted model on this machine; ONCE=1 stops 
 demo-reset: install ## remove everything that the demo has kept
 	@$(PYTHON) -m demo reset
 
-openapi: install ## write the committed OpenAPI document anew
-	$(PYTHON) -m holdfast_plugins.openapi > docs/reference/openapi.json
+reference: install ## write the reference pages that follow from the code, the OpenAPI document among them
+	$(PYTHON) -m tools.reference

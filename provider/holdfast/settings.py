@@ -67,7 +67,9 @@ class Settings(_Environment):
     grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
     api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
     body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
-    grant_lifetime_s: int = Field(default=900, ge=10, le=86400, description="seconds for which a grant is good")
+    grant_lifetime_s: int = Field(
+        default=900, ge=10, le=86400, description="seconds after which a grant no longer moves an object's bytes"
+    )
     pool_size: int = Field(default=10, ge=1, le=200, description="database connections at most, kept open")
 
 

@@ -67,7 +67,7 @@ def test_every_route_refuses_who_does_not_say_who_it_is(http: httpx.Client, meth
 
 def test_the_committed_openapi_document_is_what_is_served(http: httpx.Client, here: Path) -> None:
     served = http.get("/openapi.json", headers=AS_MIA).json()
-    assert served == json.loads((here / "docs/reference/openapi.json").read_text()), "run `make openapi`"
+    assert served == json.loads((here / "docs/reference/openapi.json").read_text()), "run `make reference`"
     for path, operations in served["paths"].items():
         for method in operations:
             assert method in ("get", "post", "put"), f"{method} {path}"

@@ -1,0 +1,263 @@
+"""Writes the reference pages that follow from the code: `make reference`.
+
+A page is a pure function of what the code declares, so that a test can say which committed page is not what the code says.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from holdfast.core.access import GRANTS, TOKEN_PERMISSIONS, Permission, Role
+from holdfast.core.audit import AuditAction
+from holdfast.ports import MAX_LIMIT
+from holdfast.settings import Settings
+from holdfast_plugins.app import MOUNT, describe
+from holdfast_plugins.openapi import document
+from holdfast_provider.get_provider_info import get_provider_info
+
+ROOT = Path(__file__).parents[1]
+
+ROLES: Mapping[Role, str] = {
+    Role.VIEWER: "reads within its Projects",
+    Role.PROJECT_MAINTAINER: "creates and runs within its Projects, requests promotions",
+    Role.SRE: "looks after the installation; reads, audit included",
+    Role.SECURITY_OFFICER: "approves promotions where a policy says so, defines policies, reads audit",
+    Role.PLATFORM_OWNER: "creates and archives Projects, binds roles",
+}
+PERMISSIONS: Mapping[Permission, str] = {
+    Permission.PROJECT_READ: "read everything of a Project except its audit events, its tokens and the bytes of Artifacts",
+    Permission.PROJECT_CREATE: "create a Project",
+    Permission.PROJECT_ARCHIVE: "make a Project read-only, for good",
+    Permission.BINDING_WRITE: "give a role to a subject and take it back",
+    Permission.TOKEN_WRITE: "make, list and revoke service tokens",
+    Permission.ENVIRONMENT_WRITE: "lock an environment",
+    Permission.POLICY_WRITE: "define a promotion policy, or its next version",
+    Permission.DATASET_WRITE: "register a DatasetVersion",
+    Permission.RUN_WRITE: "create, start, change and finish PipelineRuns and Runs",
+    Permission.ARTIFACT_WRITE: "attach an Artifact to an open Run",
+    Permission.ARTIFACT_CONTENT: "get a grant to read an Artifact's bytes",
+    Permission.MODEL_WRITE: "register a ModelVersion",
+    Permission.PROMOTION_REQUEST: "request a promotion",
+    Permission.PROMOTION_DECIDE: "approve or reject a promotion",
+    Permission.PROMOTION_EXECUTE: "execute an approved promotion",
+    Permission.AUDIT_READ: "read audit events",
+}
+ACTIONS: Mapping[AuditAction, str] = {
+    AuditAction.PROJECT_CREATED: "A Project was created.",
+    AuditAction.PROJECT_ARCHIVED: "A Project became read-only, for good.",
+    AuditAction.ROLE_BOUND: "A subject was given a role, in a Project or on the platform.",
+    AuditAction.ROLE_UNBOUND: "A role was taken back.",
+    AuditAction.TOKEN_CREATED: "A service token was made; the event holds its scope and expiry, never its secret.",
+    AuditAction.TOKEN_REVOKED: "A service token became useless.",
+    AuditAction.ENVIRONMENT_LOCKED: "An EnvironmentLock was made.",
+    AuditAction.POLICY_DEFINED: "A promotion policy, or its next version, was defined.",
+    AuditAction.POLICY_SNAPSHOT_TAKEN: "The rules' decisions on a Run were stored; once for each different content.",
+    AuditAction.DATASET_VERSION_REGISTERED: "A DatasetVersion was registered.",
+    AuditAction.PIPELINE_RUN_CREATED: "An Airflow DagRun was recorded.",
+    AuditAction.PIPELINE_RUN_CHANGED: "A PipelineRun took another state.",
+    AuditAction.RUN_CREATED: "A Run was created with all its bindings and its seal.",
+    AuditAction.RUN_STARTED: "User code was about to start, under a fence.",
+    AuditAction.RUN_CHANGED: "A Run was queued, lost sight of, or is being reconciled; the event has cause and owner.",
+    AuditAction.RUN_FINISHED: "A Run ended; the event has its state, and for a failure its class and cause.",
+    AuditAction.ARTIFACT_REGISTERED: "An Artifact was registered with digest and size.",
+    AuditAction.MODEL_VERSION_REGISTERED: "A ModelVersion was registered.",
+    AuditAction.MODEL_VERSION_CHANGED: "A ModelVersion took another state.",
+    AuditAction.PROMOTION_REQUESTED: "A promotion was requested; its evidence is fixed from here on.",
+    AuditAction.PROMOTION_APPROVED: "Somebody approved, or tried to: then the outcome is `refused`.",
+    AuditAction.PROMOTION_REJECTED: "Somebody rejected, or tried to: then the outcome is `refused`.",
+    AuditAction.PROMOTION_VOIDED: "Something under an approval had changed, so that the approval is void.",
+    AuditAction.PROMOTION_EXECUTED: "An approved promotion was carried out.",
+    AuditAction.ALIAS_MOVED: "An alias points at another ModelVersion; the event has both.",
+}
+
+
+def settings_page() -> str:
+    """Return the page about what a service process and Airflow's side are told."""
+    settings = [
+        (f"`HOLDFAST_{name.upper()}`", _default(field), "yes" if _is_secret(field) else "", _meaning(name, field))
+        for name, field in Settings.model_fields.items()
+    ]
+    return f"""\
+# Settings
+
+{_origin("`holdfast.settings.Settings` and `holdfast_provider.get_provider_info`")}
+
+A process that opens the governance database reads these variables once, when it starts: Airflow's api-server with the
+plugin, `holdfast serve`, and `holdfast --direct`. `holdfast db` reads `HOLDFAST_OWNER_URL` alone. Workers, scheduler and
+triggerer need none of them.
+
+A secret may stand in a file instead: `<variable>_FILE` names the file.
+
+{_table(["variable", "default", "secret", "meaning"], settings)}
+
+## Airflow's configuration
+
+Section `[holdfast]` of Airflow's configuration, or `AIRFLOW__HOLDFAST__<OPTION>`.
+
+{_table(["option", "default", "meaning"], _airflow_options())}
+
+## The connection
+
+Type `holdfast`. The host is the API's URL up to and including `/v1`, the password a service token. The extra may hold:
+
+{_table(["key", "label", "meaning"], _connection_fields())}
+"""
+
+
+def roles_page() -> str:
+    """Return the page about who may do what."""
+    grants = [
+        (
+            f"`{permission}`",
+            PERMISSIONS[permission],
+            *("yes" if permission in GRANTS[role] else "" for role in Role),
+            "yes" if permission in TOKEN_PERMISSIONS else "",
+        )
+        for permission in Permission
+    ]
+    return f"""\
+# Roles
+
+{_origin("`holdfast.core.access`")}
+
+Whatever is not granted here is refused. A role is bound to a subject, `user:<name>` or `group:<name>`, in one Project or
+on the whole platform; the groups of an Airflow user are the user's Airflow roles.
+
+{_table(["role", "who it is for"], ((f"`{role}`", ROLES[role]) for role in Role))}
+
+## What each role grants
+
+{_table(["permission", "to", *(f"`{role}`" for role in Role), "token"], grants)}
+
+The last column is the most a service token may be scoped to. A token belongs to one Project and never decides on a
+promotion, binds a role or makes a token.
+
+Whoever took part in making or requesting a promotion may not decide on it, whatever the role: see
+[ADR 0009](../adr/0009-an-approval-signs-a-digest.md).
+"""
+
+
+def audit_actions_page() -> str:
+    """Return the page about what audit events say."""
+    return f"""\
+# Audit actions
+
+{_origin("`holdfast.core.audit.AuditAction`")}
+
+Every change is recorded in the transaction that makes it. These are all values of an event's `action`.
+
+{_table(["action", "what happened"], ((f"`{action}`", ACTIONS[action]) for action in AuditAction))}
+
+An event's `outcome` is `succeeded`, or `refused` for a decision on a promotion that was not this caller's to take, was
+about other evidence, or was given before.
+"""
+
+
+def rest_api_page() -> str:
+    """Return the page about the routes of the REST API."""
+    routes: dict[str, list[tuple[str, ...]]] = {}
+    for path, operations in describe().openapi()["paths"].items():
+        for method, operation in operations.items():
+            routes.setdefault(operation["tags"][0], []).append(_route(method, path, operation))
+    head = ["call", "key", "what it does"]
+    sections = "\n\n".join(f"## {tag.capitalize()}\n\n{_table(head, rows)}" for tag, rows in routes.items())
+    return f"""\
+# REST API
+
+{_origin("the routes of `holdfast_plugins.app`")}
+
+All paths are below `{MOUNT}`, in Airflow's api-server and with `holdfast serve`. The [OpenAPI document](openapi.json) has
+every field.
+
+- **Who calls.** `Authorization: Bearer` with a service token or, inside Airflow, an Airflow access token. A browser's
+  Airflow session works, too, for calls from the site's own pages. `/v1/health` needs no caller; `/v1/objects/…` takes the
+  grant in its URL and nothing else.
+- **Changes** need an `Idempotency-Key` header where the table says *key*. The same key with the same body gives the same
+  reply; with another body it is a state conflict.
+- **Lists** take `limit` (1 to {MAX_LIMIT}) and `cursor`, and answer `{{"items": […], "next": …}}`; pass `next` as the next
+  `cursor` until it is null.
+- **Errors** are problem details (RFC 9457); see [errors](errors.md).
+
+{sections}
+"""
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/reference/settings.md": settings_page,
+    "docs/reference/roles.md": roles_page,
+    "docs/reference/audit-actions.md": audit_actions_page,
+    "docs/reference/rest-api.md": rest_api_page,
+    "docs/reference/openapi.json": document,
+}
+
+
+def stale(root: Path) -> list[str]:
+    """Return which generated pages below a root are missing, or are not what the generator writes."""
+    return [name for name, page in PAGES.items() if not (root / name).is_file() or (root / name).read_text() != page()]
+
+
+def _route(method: str, path: str, operation: Mapping[str, Any]) -> tuple[str, ...]:
+    headers = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"}
+    return f"`{method.upper()} {path}`", "key" if "idempotency-key" in headers else "", operation["description"]
+
+
+def _airflow_options() -> Iterable[tuple[str, ...]]:
+    for name, option in get_provider_info()["config"]["holdfast"]["options"].items():
+        yield f"`{name}`", f"`{option['default']}`" if option["default"] else "empty", option["description"]
+
+
+def _connection_fields() -> Iterable[tuple[str, ...]]:
+    for kind in get_provider_info()["connection-types"]:
+        for name, field in kind["conn-fields"].items():
+            yield f"`{name}`", field["label"], field["description"]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return "none" if field.default is None else f"`{field.default}`"
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    kinds = get_args(field.annotation) if isinstance(field.annotation, UnionType) else (field.annotation,)
+    return SecretStr in kinds
+
+
+def _meaning(name: str, field: FieldInfo) -> str:
+    if not field.description:
+        raise ValueError(f"the setting {name!r} has no description; give its Field one")
+    bounds = {
+        bound: getattr(one, bound)
+        for one in field.metadata
+        for bound in ("min_length", "ge", "le")
+        if hasattr(one, bound)
+    }
+    words = {"min_length": "at least {} characters", "ge": "at least {}", "le": "at most {}"}
+    return "; ".join([field.description, *(words[bound].format(value) for bound, value in bounds.items())])
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    heads = list(head)
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _origin(source: str) -> str:
+    return f"<!-- Written by `make reference` from {source}; do not edit. -->"
+
+
+def main() -> int:
+    """Write every page that is not what the code says, and name it."""
+    for name in stale(ROOT):
+        (ROOT / name).write_text(PAGES[name]())
+        sys.stdout.write(f"wrote {name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
