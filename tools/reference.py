@@ -11,11 +11,13 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from typer.main import get_command
 
+from holdfast.cli.main import EXIT_CODES, app
 from holdfast.core.access import GRANTS, TOKEN_PERMISSIONS, Permission, Role
 from holdfast.core.audit import AuditAction
 from holdfast.ports import MAX_LIMIT
-from holdfast.settings import Settings
+from holdfast.settings import OwnerSettings, Settings
 from holdfast_plugins.app import MOUNT, describe
 from holdfast_plugins.openapi import document
 from holdfast_provider.get_provider_info import get_provider_info
@@ -80,7 +82,7 @@ def settings_page() -> str:
     """Return the page about what a service process and Airflow's side are told."""
     settings = [
         (f"`HOLDFAST_{name.upper()}`", _default(field), "yes" if _is_secret(field) else "", _meaning(name, field))
-        for name, field in Settings.model_fields.items()
+        for name, field in (*Settings.model_fields.items(), *OwnerSettings.model_fields.items())
     ]
     return f"""\
 # Settings
@@ -88,8 +90,8 @@ def settings_page() -> str:
 {_origin("`holdfast.settings.Settings` and `holdfast_provider.get_provider_info`")}
 
 A process that opens the governance database reads these variables once, when it starts: Airflow's api-server with the
-plugin, `holdfast serve`, and `holdfast --direct`. `holdfast db` reads `HOLDFAST_OWNER_URL` alone. Workers, scheduler and
-triggerer need none of them.
+plugin, `holdfast serve`, and `holdfast --direct`. `HOLDFAST_OWNER_URL` is read by `holdfast db` alone, which needs none
+of the others. Workers, scheduler and triggerer need none of them.
 
 A secret may stand in a file instead: `<variable>_FILE` names the file.
 
@@ -187,11 +189,70 @@ every field.
 """
 
 
+def cli_page() -> str:
+    """Return the page about the commands of `holdfast`."""
+    root = get_command(app)
+    sections = "\n\n".join(_command(" ".join(("holdfast", *words)), command) for words, command in _commands(root))
+    codes = [(f"`{code}`", f"`{error.__name__}`", error.title) for error, code in EXIT_CODES.items()]
+    return f"""\
+# The command line
+
+{_origin("`holdfast.cli`")}
+
+The options of this table may stand anywhere on the line. The token comes from `HOLDFAST_TOKEN`, or from the file that
+`HOLDFAST_TOKEN_FILE` names: never from an argument, which every user of the machine could read.
+
+{_table(["option", "environment", "meaning"], _options(root))}
+
+Results go to standard output, everything else to standard error. `--output json` writes what the REST API answers, an
+error too: `{{"error": {{"title": …, "detail": …, "remedy": …, "details": …}}}}`.
+
+{_table(["exit code", "error", ""], codes)}
+
+0 is success, 1 a question answered with no, 2 also a command line that is not understood, 130 an interruption.
+
+{sections}
+"""
+
+
+def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def _command(title: str, command: Any) -> str:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    usage = " ".join([title, *(_metavar(a) if a.required else f"[{_metavar(a)}]" for a in arguments)])
+    rows = [(f"`{_metavar(a)}`", "", a.help or "") for a in arguments] + _options(command)
+    table = f"\n\n{_table(['', 'environment', 'meaning'], rows)}" if rows else ""
+    return f"## {title}\n\n`{usage}`\n\n{command.help}{table}"
+
+
+def _metavar(argument: Any) -> str:
+    return str(argument.metavar or argument.name.upper())
+
+
+def _options(command: Any) -> list[tuple[str, str, str]]:
+    rows = []
+    for option in command.params:
+        if option.param_type_name != "option" or option.name in ("help", "install_completion", "show_completion"):
+            continue
+        names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+        default = "" if option.default in (None, False, [], ()) or option.required else f" Default: `{option.default}`."
+        required = " Required." if option.required else ""
+        rows.append((names, f"`{option.envvar}`" if option.envvar else "", f"{option.help}{required}{default}"))
+    return rows
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/settings.md": settings_page,
     "docs/reference/roles.md": roles_page,
     "docs/reference/audit-actions.md": audit_actions_page,
     "docs/reference/rest-api.md": rest_api_page,
+    "docs/reference/cli.md": cli_page,
     "docs/reference/openapi.json": document,
 }
 

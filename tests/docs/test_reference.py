@@ -11,6 +11,7 @@ import pytest
 from pydantic.fields import FieldInfo
 from tools import reference
 
+from holdfast.cli.main import EXIT_CODES
 from holdfast.core.errors import ERRORS
 from holdfast_plugins.errors import STATUS
 from holdfast_provider._errors import RETRIED
@@ -50,6 +51,7 @@ def test_the_errors_page_maps_as_the_edges_do(here: Path) -> None:
     for row, error in zip(rows, ERRORS, strict=True):
         assert int(row[2][:3]) == STATUS[error], row
         assert row[3].startswith("tried again") is (error in RETRIED), row
+        assert int(row[4]) == EXIT_CODES[error], row
 
 
 def test_every_dependency_has_its_line(here: Path) -> None:

@@ -29,7 +29,9 @@ def check_command(words: list[str], root: Any, *, is_whole: bool) -> None:
         if word in _ENDS:
             return
         if word.startswith("-") and len(word) > 1:
-            given.add(_take_option(command, word, rest, is_whole=is_whole))
+            # The root's options may stand anywhere on the line.
+            owner = root if _option(root, word) is not None else command
+            given.add(_take_option(owner, word, rest, is_whole=is_whole))
         elif hasattr(command, "commands"):
             _check_required(command, given, 0)
             if word not in command.commands:
@@ -47,7 +49,7 @@ def check_command(words: list[str], root: Any, *, is_whole: bool) -> None:
 
 def _take_option(command: Any, word: str, rest: list[str], *, is_whole: bool) -> str:
     name, has_value, _ = word.partition("=")
-    option = next((p for p in command.params if name in (*p.opts, *p.secondary_opts)), None)
+    option = _option(command, word)
     if option is None:
         raise Misunderstood(f"{command.name} has no option {name}")
     if not option.is_flag and not has_value:
@@ -55,6 +57,11 @@ def _take_option(command: Any, word: str, rest: list[str], *, is_whole: bool) ->
             raise Misunderstood(f"{name} of {command.name} lacks its value")
         del rest[:1]
     return str(option.name)
+
+
+def _option(command: Any, word: str) -> Any:
+    name = word.partition("=")[0]
+    return next((p for p in command.params if name in (*p.opts, *p.secondary_opts)), None)
 
 
 def _arguments(command: Any) -> list[Any]:
