@@ -39,7 +39,6 @@ def upgrade():
             "commitment = sha256(salt || convert_to(content, 'UTF8'))", name=op.f("audit_event_commitment_binds_ck")
         ),
         sa.CheckConstraint("outcome IN ('succeeded', 'refused')", name=op.f("audit_event_outcome_ck")),
-        sa.CheckConstraint("octet_length(commitment) = 32", name=op.f("audit_event_commitment_ck")),
         sa.CheckConstraint("octet_length(salt) = 32", name=op.f("audit_event_salt_ck")),
         sa.PrimaryKeyConstraint("id", name=op.f("audit_event_pk")),
         schema="holdfast",
@@ -72,6 +71,9 @@ def upgrade():
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("data_plane IN ('local', 'kubernetes')", name=op.f("project_data_plane_ck")),
+        sa.CheckConstraint(
+            "project_class <> 'production' OR data_plane <> 'local'", name=op.f("project_production_is_isolated_ck")
+        ),
         sa.CheckConstraint("name ~ '^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$'", name=op.f("project_name_ck")),
         sa.CheckConstraint("project_class IN ('development', 'production')", name=op.f("project_project_class_ck")),
         sa.PrimaryKeyConstraint("id", name=op.f("project_pk")),
@@ -108,6 +110,7 @@ def upgrade():
         ),
         sa.CheckConstraint("kind IN ('image', 'interpreter')", name=op.f("environment_lock_kind_ck")),
         sa.CheckConstraint("octet_length(digest) = 32", name=op.f("environment_lock_digest_ck")),
+        sa.CheckConstraint("octet_length(sbom_digest) = 32", name=op.f("environment_lock_sbom_digest_ck")),
         sa.ForeignKeyConstraint(["project_id"], ["holdfast.project.id"], name=op.f("environment_lock_project_id_fk")),
         sa.PrimaryKeyConstraint("id", name=op.f("environment_lock_pk")),
         sa.UniqueConstraint("project_id", "id", name=op.f("environment_lock_project_id_id_uq")),
@@ -140,6 +143,10 @@ def upgrade():
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'partially_succeeded', 'canceled')) = (ended_at IS NOT NULL)",
+            name=op.f("pipeline_run_ended_ck"),
+        ),
         sa.CheckConstraint("commit ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'", name=op.f("pipeline_run_commit_ck")),
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'unknown', 'reconciling', 'succeeded', 'failed', 'partially_succeeded', 'canceled')",

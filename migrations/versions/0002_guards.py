@@ -1,10 +1,12 @@
 """Who may touch what, and what nobody may change: roles, privileges, triggers.
 
 The triggers hold for every role that logs in, the owner included; the privileges are the second line. Error codes of class HF are
-ours: HF001 a guarded row or column, HF002 an ended record, HF003 an archived Project, HF004 a promotion without its approval.
+ours: HF001 a guarded row or column, HF002 an ended record, HF003 an archived Project, HF004 a promotion without its approval, HF005 a
+state that does not follow. The service login may make nothing that is already over, and sets no time: times are the database's.
 """
 
 from alembic import op
+from sqlalchemy import text
 
 revision = "0002"
 down_revision = "0001"
@@ -56,12 +58,87 @@ ENDED = {
 CLOSED_BY_ARCHIVE = (
     "run",
     "pipeline_run",
+    "dataset",
     "dataset_version",
     "environment_lock",
+    "policy_snapshot",
+    "model",
     "model_version",
     "promotion",
+    "promotion_decision",
     "promotion_policy",
     "artifact",
+    "alias_assignment",
+)
+FIRST_STATES = {
+    "run": ("created",),
+    "pipeline_run": ("queued", "running"),
+    "artifact": ("available",),
+    "dataset_version": ("available",),
+    "model_version": ("draft",),
+    "promotion": ("pending",),
+}
+_RUN_ENDS = ("succeeded", "failed", "canceled")
+_PIPELINE_ENDS = ("succeeded", "failed", "partially_succeeded", "canceled")
+TRANSITIONS = {
+    "run": {
+        "created": ("queued", "running", "unknown", "failed", "canceled"),
+        "queued": ("running", "unknown", "failed", "canceled"),
+        "running": (*_RUN_ENDS, "unknown"),
+        "unknown": ("reconciling",),
+        "reconciling": (*_RUN_ENDS, "unknown", "running"),
+    },
+    "pipeline_run": {
+        "queued": (*_PIPELINE_ENDS, "running", "unknown"),
+        "running": (*_PIPELINE_ENDS, "unknown"),
+        "unknown": ("reconciling",),
+        "reconciling": (*_PIPELINE_ENDS, "unknown", "running"),
+    },
+    "artifact": {"available": ("expired",), "expired": ("purged",)},
+    "dataset_version": {
+        "available": ("deprecated", "expired"),
+        "deprecated": ("expired",),
+        "expired": ("purged",),
+    },
+    "model_version": {
+        "draft": ("validated", "deprecated"),
+        "validated": ("approved", "deprecated"),
+        "approved": ("deprecated",),
+    },
+    "promotion": {"pending": ("approved", "rejected", "voided"), "approved": ("executed", "voided")},
+}
+TIMES = {
+    "run": ("since", "started_at", "ended_at"),
+    "pipeline_run": ("ended_at",),
+    "project": ("archived_at",),
+    "role_binding": ("revoked_at",),
+    "service_token": ("revoked_at",),
+}
+# What the service login does not insert: the database sets it, or it comes by a later change.
+NOT_INSERTED = {
+    "run": (
+        "since",
+        "fence",
+        "cause",
+        "owner",
+        "error_class",
+        "exit_code",
+        "metrics",
+        "started_at",
+        "ended_at",
+    ),
+    "pipeline_run": ("ended_at",),
+    "project": ("archived_at",),
+    "role_binding": ("revoked_at",),
+    "service_token": ("revoked_at",),
+    "audit_event": ("recorded_at", "xid"),
+    "alias_assignment": ("valid_from", "recorded_at"),
+}
+# Parts are stored together with what they are parts of: table, column, whole.
+PARTS = (
+    ("run_input", "run_id", "run"),
+    ("dataset_file", "dataset_version_id", "dataset_version"),
+    ("model_version_artifact", "model_version_id", "model_version"),
 )
 SECRET_FROM_READERS = ("audit_event", "idempotency_reply", "service_token")
 
@@ -90,6 +167,44 @@ def upgrade():
             f"CREATE TRIGGER {table}_archive_guard BEFORE INSERT ON holdfast.{table}"
             " FOR EACH ROW EXECUTE FUNCTION holdfast.guard_archive()"
         )
+    for table, states in FIRST_STATES.items():
+        op.execute(
+            f"CREATE TRIGGER {table}_birth_guard BEFORE INSERT ON holdfast.{table}"
+            f" FOR EACH ROW WHEN (NEW.state NOT IN ({_quoted(states)})) EXECUTE FUNCTION holdfast.guard_birth()"
+        )
+    for table, allowed in TRANSITIONS.items():
+        follows = " OR ".join(
+            f"(OLD.state = '{before}' AND NEW.state IN ({_quoted(after)}))" for before, after in allowed.items()
+        )
+        op.execute(
+            f"CREATE TRIGGER {table}_state_guard BEFORE UPDATE ON holdfast.{table} FOR EACH ROW"
+            f" WHEN (NEW.state <> OLD.state AND NOT ({follows})) EXECUTE FUNCTION holdfast.guard_state()"
+        )
+    for table, columns in TIMES.items():
+        forged = " OR ".join(
+            f"(NEW.{column} IS DISTINCT FROM OLD.{column} AND NEW.{column} IS DISTINCT FROM now())"
+            for column in columns
+        )
+        op.execute(
+            f"CREATE TRIGGER {table}_time_guard BEFORE UPDATE ON holdfast.{table}"
+            f" FOR EACH ROW WHEN ({forged}) EXECUTE FUNCTION holdfast.guard_time()"
+        )
+    op.execute(
+        "CREATE TRIGGER run_fence_guard BEFORE UPDATE ON holdfast.run FOR EACH ROW"
+        " WHEN (OLD.fence IS NOT NULL AND NEW.fence IS DISTINCT FROM OLD.fence) EXECUTE FUNCTION holdfast.guard_fence()"
+    )
+    for table, column, whole in PARTS:
+        op.execute(_LATE_PART.format(table=table, column=column, whole=whole))
+        op.execute(_late_trigger(table))
+    op.execute(_late_trigger("artifact"))
+    op.execute(
+        "CREATE TRIGGER promotion_request_guard BEFORE INSERT ON holdfast.promotion"
+        " FOR EACH ROW EXECUTE FUNCTION holdfast.guard_request()"
+    )
+    op.execute(
+        "CREATE TRIGGER promotion_decision_pending_guard BEFORE INSERT ON holdfast.promotion_decision"
+        " FOR EACH ROW EXECUTE FUNCTION holdfast.guard_decision()"
+    )
     op.execute(
         "CREATE TRIGGER promotion_approval_guard BEFORE UPDATE ON holdfast.promotion"
         " FOR EACH ROW WHEN (NEW.state IN ('approved', 'executed')) EXECUTE FUNCTION holdfast.guard_promotion()"
@@ -107,6 +222,18 @@ def downgrade():
         op.execute(f"REVOKE ALL ON SCHEMA holdfast FROM {role}")
     op.execute("DROP TRIGGER alias_assignment_promotion_guard ON holdfast.alias_assignment")
     op.execute("DROP TRIGGER promotion_approval_guard ON holdfast.promotion")
+    op.execute("DROP TRIGGER promotion_decision_pending_guard ON holdfast.promotion_decision")
+    op.execute("DROP TRIGGER promotion_request_guard ON holdfast.promotion")
+    op.execute("DROP TRIGGER run_fence_guard ON holdfast.run")
+    for table in ("artifact", *(part[0] for part in PARTS)):
+        op.execute(f"DROP TRIGGER {table}_late_guard ON holdfast.{table}")
+        op.execute(f"DROP FUNCTION holdfast.guard_late_{table}()")
+    for table in TIMES:
+        op.execute(f"DROP TRIGGER {table}_time_guard ON holdfast.{table}")
+    for table in TRANSITIONS:
+        op.execute(f"DROP TRIGGER {table}_state_guard ON holdfast.{table}")
+    for table in FIRST_STATES:
+        op.execute(f"DROP TRIGGER {table}_birth_guard ON holdfast.{table}")
     for table in CLOSED_BY_ARCHIVE:
         op.execute(f"DROP TRIGGER {table}_archive_guard ON holdfast.{table}")
     for table in ENDED:
@@ -114,7 +241,20 @@ def downgrade():
     for table in MUTABLE:
         op.execute(f"DROP TRIGGER {table}_truncate_guard ON holdfast.{table}")
         op.execute(f"DROP TRIGGER {table}_guard ON holdfast.{table}")
-    for function in ("guard_alias", "guard_promotion", "guard_archive", "guard_end", "guard_table", "guard_row"):
+    for function in (
+        "guard_alias",
+        "guard_decision",
+        "guard_request",
+        "guard_promotion",
+        "guard_fence",
+        "guard_time",
+        "guard_state",
+        "guard_birth",
+        "guard_archive",
+        "guard_end",
+        "guard_table",
+        "guard_row",
+    ):
         op.execute(f"DROP FUNCTION holdfast.{function}()")
     # The roles stay: they belong to the whole server and other databases may use them.
 
@@ -128,6 +268,30 @@ def _create_roles():
         )
 
 
+def _quoted(values):
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def _late_trigger(table):
+    return (
+        f"CREATE TRIGGER {table}_late_guard AFTER INSERT ON holdfast.{table} REFERENCING NEW TABLE AS added"
+        f" FOR EACH STATEMENT EXECUTE FUNCTION holdfast.guard_late_{table}()"
+    )
+
+
+def _inserted(table):
+    """Return the columns that the service login inserts."""
+    columns = op.get_bind().scalars(
+        text(
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped"
+            " ORDER BY attnum"
+        ),
+        {"table": f"holdfast.{table}"},
+    )
+    left_out = {"created_at", *NOT_INSERTED.get(table, ())}
+    return ", ".join(f'"{column}"' for column in columns if column not in left_out)
+
+
 def _grant():
     op.execute("REVOKE ALL ON SCHEMA holdfast FROM PUBLIC")
     op.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holdfast FROM PUBLIC")
@@ -135,7 +299,7 @@ def _grant():
         op.execute(f"GRANT USAGE ON SCHEMA holdfast TO {role}")
     op.execute("GRANT SELECT ON holdfast.schema_version TO holdfast_service, holdfast_reader, holdfast_auditor")
     for table, columns in MUTABLE.items():
-        op.execute(f"GRANT SELECT, INSERT ON holdfast.{table} TO holdfast_service")
+        op.execute(f"GRANT SELECT, INSERT ({_inserted(table)}) ON holdfast.{table} TO holdfast_service")
         if columns:
             op.execute(f"GRANT UPDATE ({', '.join(columns)}) ON holdfast.{table} TO holdfast_service")
         if table not in SECRET_FROM_READERS:
@@ -165,6 +329,43 @@ _FUNCTIONS = (
         RAISE EXCEPTION '% % has ended and does not change', TG_TABLE_NAME, OLD.id USING ERRCODE = 'HF002';
     END $$
     """,
+    """
+    CREATE FUNCTION holdfast.guard_birth() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        RAISE EXCEPTION 'a new % is not %', TG_TABLE_NAME, NEW.state USING ERRCODE = 'HF005';
+    END $$
+    """,
+    """
+    CREATE FUNCTION holdfast.guard_state() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        RAISE EXCEPTION '% % is % and cannot become %', TG_TABLE_NAME, OLD.id, OLD.state, NEW.state
+            USING ERRCODE = 'HF005';
+    END $$
+    """,
+    """
+    CREATE FUNCTION holdfast.guard_time() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        RAISE EXCEPTION '% % is given a time that is not now', TG_TABLE_NAME, OLD.id USING ERRCODE = 'HF001';
+    END $$
+    """,
+    """
+    CREATE FUNCTION holdfast.guard_fence() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        RAISE EXCEPTION 'run % keeps the fence that it has', OLD.id USING ERRCODE = 'HF001';
+    END $$
+    """,
+    """
+    CREATE FUNCTION holdfast.guard_late_artifact() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        PERFORM FROM added JOIN holdfast.run ON run.id = added.run_id
+            WHERE run.ended_at IS NOT NULL AND run.ended_at <> now();
+        IF FOUND THEN
+            RAISE EXCEPTION 'the run has ended, and its artifacts are complete' USING ERRCODE = 'HF002';
+        END IF;
+        RETURN NULL;
+    END $$
+    """,
     # FOR SHARE waits for an archive that is under way and makes a later one wait for this transaction.
     """
     CREATE FUNCTION holdfast.guard_archive() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
@@ -186,10 +387,76 @@ _FUNCTIONS = (
         IF NEW.state = 'executed' AND OLD.state <> 'approved' THEN
             RAISE EXCEPTION 'promotion % is %, not approved', NEW.id, OLD.state USING ERRCODE = 'HF004';
         END IF;
+        IF NEW.expires_at <= now() THEN
+            RAISE EXCEPTION 'promotion % has expired', NEW.id USING ERRCODE = 'HF004';
+        END IF;
         PERFORM FROM holdfast.promotion_decision
             WHERE promotion_id = NEW.id AND decision = 'approve' AND evidence_digest = NEW.evidence_digest;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'promotion % has no approval of its evidence', NEW.id USING ERRCODE = 'HF004';
+        END IF;
+        PERFORM FROM holdfast.promotion_decision WHERE promotion_id = NEW.id AND decision = 'reject';
+        IF FOUND THEN
+            RAISE EXCEPTION 'promotion % has been rejected by somebody', NEW.id USING ERRCODE = 'HF004';
+        END IF;
+        PERFORM FROM holdfast.promotion_policy p, jsonb_array_elements(p.gates) AS gate
+            WHERE p.id = NEW.policy_id AND gate->>'gate' = 'approval' AND (gate->>'count')::int > (
+                SELECT count(*) FROM holdfast.promotion_decision d
+                WHERE d.promotion_id = NEW.id AND d.decision = 'approve' AND d.evidence_digest = NEW.evidence_digest
+                AND EXISTS (SELECT FROM jsonb_array_elements_text(gate->'roles') AS role WHERE role = ANY (d.roles)));
+        IF FOUND THEN
+            RAISE EXCEPTION 'promotion % has fewer approvals than its policy asks for', NEW.id USING ERRCODE = 'HF004';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    # Creator is not approver only where the creators are whole: whoever inserts the row does not choose them. Who made a service
+    # token knows its secret, so what the token made, they made.
+    """
+    CREATE FUNCTION holdfast.guard_request() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $$
+    DECLARE
+        missing text;
+    BEGIN
+        PERFORM FROM holdfast.promotion_policy
+            WHERE id = NEW.policy_id AND NEW.expires_at > NEW.created_at + make_interval(secs => expires_after_s);
+        IF FOUND THEN
+            RAISE EXCEPTION 'promotion % would expire later than its policy says', NEW.id USING ERRCODE = 'HF004';
+        END IF;
+        WITH runs AS (
+            SELECT r.created_by, r.pipeline_run_id FROM holdfast.model_version_artifact m
+            JOIN holdfast.artifact a ON a.id = m.artifact_id JOIN holdfast.run r ON r.id = a.run_id
+            WHERE m.model_version_id = NEW.model_version_id
+        ), people (who) AS (
+            SELECT NEW.requested_by
+            UNION SELECT created_by FROM holdfast.model_version WHERE id = NEW.model_version_id
+            UNION SELECT created_by FROM runs
+            UNION SELECT 'user:' || p.triggered_by FROM runs JOIN holdfast.pipeline_run p ON p.id = runs.pipeline_run_id
+                WHERE p.triggered_by <> ''
+        ), everybody (who) AS (
+            SELECT who FROM people
+            UNION SELECT t.created_by FROM people JOIN holdfast.service_token t ON people.who = 'token:' || t.id
+        )
+        SELECT who INTO missing FROM everybody WHERE NOT who = ANY (NEW.creators) LIMIT 1;
+        IF missing IS NOT NULL THEN
+            RAISE EXCEPTION 'promotion % leaves out its creator %', NEW.id, missing USING ERRCODE = 'HF004';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    # The lock: an approval does not slip in behind the transaction that ends the promotion.
+    """
+    CREATE FUNCTION holdfast.guard_decision() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $$
+    DECLARE
+        found_state text;
+        expiry timestamptz;
+    BEGIN
+        SELECT state, expires_at INTO found_state, expiry FROM holdfast.promotion WHERE id = NEW.promotion_id
+            FOR NO KEY UPDATE;
+        IF found_state <> 'pending' OR expiry <= now() THEN
+            RAISE EXCEPTION 'promotion % is % or has expired, and takes no decision', NEW.promotion_id, found_state
+                USING ERRCODE = 'HF004';
         END IF;
         RETURN NEW;
     END $$
@@ -202,7 +469,22 @@ _FUNCTIONS = (
         IF NOT FOUND THEN
             RAISE EXCEPTION 'alias % moves only by an executed promotion', NEW.alias USING ERRCODE = 'HF004';
         END IF;
+        -- Not now(): a transaction that waited for the alias must not be recorded as earlier than the one it waited for.
+        NEW.recorded_at := clock_timestamp();
+        NEW.valid_from := NEW.recorded_at;
         RETURN NEW;
     END $$
     """,
 )
+# now() is when this transaction began, and created_at is set by the database: equal, they are of one transaction.
+_LATE_PART = """
+    CREATE FUNCTION holdfast.guard_late_{table}() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        PERFORM FROM added JOIN holdfast.{whole} AS whole ON whole.id = added.{column} WHERE whole.created_at <> now();
+        IF FOUND THEN
+            RAISE EXCEPTION 'a {whole} that stands already takes no new {table}' USING ERRCODE = 'HF001';
+        END IF;
+        RETURN NULL;
+    END $$
+"""

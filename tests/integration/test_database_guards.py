@@ -9,7 +9,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from holdfast.store.tables import Table
-from holdfast.wire.model import DecisionRequest
+from holdfast.wire.model import DecisionRequest, Promotion
 from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
@@ -47,6 +47,11 @@ def refusal(connection: Connection, statement: str, **values: object) -> str:
     with pytest.raises(DBAPIError) as refused:
         connection.execute(text(statement), values)
     return str(refused.value.orig.sqlstate)
+
+
+def approve(story: Story, promotion: Promotion, principal: str = "user:olaf") -> Promotion:
+    decision = DecisionRequest(decision="approve", evidence_digest=promotion.evidence_digest)
+    return story.act_as(principal).promotions.decide(story.project, promotion.id, decision)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +155,10 @@ def test_a_reference_across_projects_cannot_be_stored(
         "idempotency_key": "sha256(gen_random_uuid()::text::bytea)",
         "number": "number + 1000",
         "name": "name || 'x'",
-        "state": "'pending'" if table == "promotion" else "state",
+        "state": {"promotion": "'pending'", "run": "'created'", "model_version": "'draft'"}.get(table, "state"),
+        "ended_at": "NULL",
+        "created_at": "now()",
+        "expires_at": "now() + interval '1 min'",
         column: foreign,
     }
     values = ", ".join(unique.get(name, name) for name in columns)

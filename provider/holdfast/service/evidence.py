@@ -10,7 +10,7 @@ from holdfast.core.digest import text_of
 from holdfast.core.errors import HoldfastError, IntegrityViolation, NotFound
 from holdfast.ports import ObjectStore
 from holdfast.store.queries.models import seals_of
-from holdfast.store.tables import ArtifactRow, ModelVersionArtifactRow, PipelineRunRow
+from holdfast.store.tables import ArtifactRow, ModelVersionArtifactRow, PipelineRunRow, ServiceTokenRow
 
 
 def collect_evidence(connection: Connection, project: str, version: Any, alias: str, policy: Any) -> dict[str, Json]:
@@ -55,13 +55,16 @@ def creators_of(connection: Connection, version: Any, requester: str, on_behalf_
     """Return everybody who had a part in what is to be promoted: none of them may decide on it.
 
     That is who registered the ModelVersion, who created the Runs behind it and triggered their PipelineRuns, who requests the
-    promotion, and the person on whose behalf a service token does.
+    promotion, the person on whose behalf a service token does, and who made a service token that did any of it: its secret was
+    theirs. The database refuses a promotion that leaves one of them out.
     """
     runs = seals_of(connection, [UUID(entry["run"]) for entry in version.artifacts])
     pipelines = [row.pipeline_run_id for row in runs.values() if row.pipeline_run_id is not None]
     triggered = connection.scalars(select(PipelineRunRow.triggered_by).where(PipelineRunRow.id.in_(pipelines))).all()
     people = {version.created_by, requester, on_behalf_of, *(row.created_by for row in runs.values())}
     people |= {f"user:{name}" for name in triggered if name}
+    tokens = [UUID(person.removeprefix("token:")) for person in people if person and person.startswith("token:")]
+    people |= set(connection.scalars(select(ServiceTokenRow.created_by).where(ServiceTokenRow.id.in_(tokens))))
     return sorted(person for person in people if person)
 
 

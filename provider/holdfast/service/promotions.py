@@ -222,9 +222,6 @@ class PromotionService(PolicyService):
             .limit(1)
         )
         identity = new_id()
-        # Not now(): a transaction that waited for the alias must not be recorded as earlier than the one it waited for.
-        # Nor clock_timestamp(), which would be two times in one statement.
-        moment = func.statement_timestamp()
         change.connection.execute(
             insert(AliasAssignmentRow).values(
                 id=identity,
@@ -233,8 +230,6 @@ class PromotionService(PolicyService):
                 alias=row.alias,
                 model_version_id=row.model_version_id,
                 promotion_id=row.id,
-                valid_from=moment,
-                recorded_at=moment,
             )
         )
         target = {"model": row.model, "alias": row.alias, "number": row.number}

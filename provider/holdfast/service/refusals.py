@@ -59,7 +59,7 @@ def _refusal(error: DBAPIError) -> Exception:
             return InvalidRequest(
                 f"the database refuses the value ({constraint or message})", remedy="Correct the request"
             )
-        case "HF001" | "HF002":
+        case "HF001" | "HF002" | "HF005":
             return StateConflict(message, remedy="Read it again; what is recorded does not change")
         case "HF003":
             return _policy(message, "project.archived-is-read-only")

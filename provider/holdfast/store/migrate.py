@@ -25,27 +25,33 @@ from holdfast.store.tables.audit import Xid8
 VERSION_TABLE = "schema_version"
 _RUNNER_LOCK = 0x486F6C64
 _MINIMUM_VERSION = 140000
-_MORE_GUARDS = (
-    *(
-        f"{table}_end_guard"
-        for table in ("run", "pipeline_run", "promotion", "project", "role_binding", "service_token")
+_MORE_GUARDS = {
+    "end": ("run", "pipeline_run", "promotion", "project", "role_binding", "service_token"),
+    "archive": (
+        "run",
+        "pipeline_run",
+        "dataset",
+        "dataset_version",
+        "environment_lock",
+        "policy_snapshot",
+        "model",
+        "model_version",
+        "promotion",
+        "promotion_decision",
+        "promotion_policy",
+        "artifact",
+        "alias_assignment",
     ),
-    *(
-        f"{table}_archive_guard"
-        for table in (
-            "run",
-            "pipeline_run",
-            "dataset_version",
-            "environment_lock",
-            "model_version",
-            "promotion",
-            "promotion_policy",
-            "artifact",
-        )
-    ),
-    "promotion_approval_guard",
-    "alias_assignment_promotion_guard",
-)
+    "birth": ("run", "pipeline_run", "artifact", "dataset_version", "model_version", "promotion"),
+    "state": ("run", "pipeline_run", "artifact", "dataset_version", "model_version", "promotion"),
+    "time": ("run", "pipeline_run", "project", "role_binding", "service_token"),
+    "late": ("artifact", "run_input", "dataset_file", "model_version_artifact"),
+    "fence": ("run",),
+    "request": ("promotion",),
+    "approval": ("promotion",),
+    "pending": ("promotion_decision",),
+    "promotion": ("alias_assignment",),
+}
 
 
 def scripts() -> Path:
@@ -114,7 +120,7 @@ def _missing_triggers(connection: Connection) -> list[str]:
     enabled = {name for _, name, state in rows if state in ("O", "A", b"O", b"A")}
     tables = sorted(table.name for table in Table.metadata.sorted_tables)
     expected = [(table, f"{table}_{guard}") for table in tables for guard in ("guard", "truncate_guard")]
-    expected += [(name.rsplit("_", 2)[0], name) for name in _MORE_GUARDS]
+    expected += [(table, f"{table}_{kind}_guard") for kind, guarded in _MORE_GUARDS.items() for table in guarded]
     return [
         f"table {table} has lost its guard: trigger {name} is missing or disabled"
         for table, name in expected

@@ -23,7 +23,7 @@ class AuditEventRow(Table):
 
     __tablename__ = "audit_event"
     __table_args__ = (
-        *is_digest("commitment", "salt"),
+        *is_digest("salt"),
         one_of("outcome", Outcome),
         CheckConstraint("commitment = sha256(salt || convert_to(content, 'UTF8'))", "commitment_binds"),
         Index("audit_event_project_ix", "project", "id"),

@@ -30,6 +30,7 @@ class ProjectRow(Table):
         CheckConstraint("name ~ '^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$'", "name"),
         one_of("project_class", ProjectClass),
         one_of("data_plane", DataPlaneKind),
+        CheckConstraint("project_class <> 'production' OR data_plane <> 'local'", "production_is_isolated"),
     )
 
     id: Mapped[Id]

@@ -33,7 +33,7 @@ class EnvironmentLockRow(Table):
         UniqueConstraint("project_id", "id"),
         UniqueConstraint("project_id", "name", "number"),
         UniqueConstraint("project_id", "name", "digest"),
-        *is_digest("digest"),
+        *is_digest("digest", "sbom_digest"),
         one_of("kind", EnvironmentKind),
         CheckConstraint("kind <> 'image' OR reference ~ '@sha256:[0-9a-f]{64}$'", "image_by_digest"),
     )
@@ -78,6 +78,9 @@ class PipelineRunRow(Table):
         UniqueConstraint("project_id", "id"),
         UniqueConstraint("project_id", "dag_id", "run_id"),
         one_of("state", PipelineRunState),
+        CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'partially_succeeded', 'canceled')) = (ended_at IS NOT NULL)", "ended"
+        ),
         CheckConstraint("commit ~ '^([0-9a-f]{40}|[0-9a-f]{64})$'", "commit"),
     )
 

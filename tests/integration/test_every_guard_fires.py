@@ -1,0 +1,318 @@
+"""Every constraint and trigger of the schema, taken from PostgreSQL's own catalogue: each is alone with a row that it must refuse.
+
+A constraint or trigger that is added without a row here fails the suite.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from holdfast.core.promotion import PromotionState
+from holdfast.core.run import PIPELINE_RUN_TRANSITIONS, RUN_TRANSITIONS, PipelineRunState, RunState
+from holdfast.store.tables import Table
+from holdfast.wire.project import Reason, RoleBindingRequest, TokenRequest
+from holdfast.wire.run import EnvironmentRequest
+from tests.integration.test_database_guards import approve
+from tests.support.story import Story, digest_of
+
+COLUMNS = {table.name: [column.name for column in table.columns] for table in Table.metadata.sorted_tables}
+FRESH = {"uuid": "gen_random_uuid()", "bytea": "sha256(gen_random_uuid()::text::bytea)"}
+TOO_SHORT = "'\\x00'::bytea"
+
+# Constraint → the columns that make a copied row break it and no other one.
+CHECKS = {
+    "audit_event_commitment_binds_ck": {"content": "content || ' '"},
+    "audit_event_salt_ck": {
+        "salt": TOO_SHORT,
+        "commitment": f"sha256({TOO_SHORT} || convert_to(content, 'UTF8'))",
+    },
+    "artifact_size_bytes_ck": {"size_bytes": "-1"},
+    "dataset_file_size_bytes_ck": {"size_bytes": "-1"},
+    "dataset_version_sizes_ck": {"file_count": "0"},
+    "environment_lock_image_by_digest_ck": {"kind": "'image'", "reference": "'sklearn:1.5'"},
+    "pipeline_run_commit_ck": {"commit": "'main'"},
+    "pipeline_run_ended_ck": {"state": "'succeeded'", "ended_at": "NULL"},
+    "project_name_ck": {"name": "'Not A Name'"},
+    "project_production_is_isolated_ck": {"project_class": "'production'", "data_plane": "'local'"},
+    "promotion_creators_ck": {"creators": "'{}'"},
+    "promotion_expires_ck": {"expires_at": "created_at"},
+    "promotion_decision_creator_is_not_approver_ck": {"principal": "creators[1]"},
+    "role_binding_subject_ck": {"subject": "'system:root'"},
+    "run_code_ck": {"code_repository": "NULL"},
+    "run_code_commit_ck": {"code_commit": "'main'"},
+    "run_ended_ck": {"state": "'running'", "ended_at": "now()"},
+    "run_error_class_ck": {"state": "'failed'", "ended_at": "now()", "error_class": "'nobody'"},
+    "run_failed_has_class_ck": {"state": "'failed'", "ended_at": "now()", "error_class": "NULL"},
+    "run_origin_ck": {"origin_reason": "'retry'", "origin_run_id": "NULL"},
+    "run_origin_reason_ck": {"origin_reason": "'boredom'", "origin_run_id": "id"},
+    "run_state_ck": {"state": "'nonsense'", "ended_at": "NULL", "error_class": "NULL"},
+    "pipeline_run_state_ck": {"state": "'nonsense'", "ended_at": "NULL"},
+    "run_unknown_has_cause_ck": {"state": "'unknown'", "ended_at": "NULL", "cause": "NULL"},
+    "run_input_one_source_ck": {"artifact_id": "gen_random_uuid()", "dataset_version_id": "gen_random_uuid()"},
+    "service_token_expires_ck": {"expires_at": "created_at"},
+}
+
+# Trigger's ending → (SQLSTATE, statement that it refuses when it is the only one left).
+PENDING = "(SELECT id FROM promotion WHERE state = 'pending' LIMIT 1)"
+ENDED = "(SELECT project_id FROM project p JOIN pipeline_run r ON r.project_id = p.id WHERE p.archived_at IS NOT NULL LIMIT 1)"
+TRIGGERS = {
+    "end_guard": ("HF002", "UPDATE {table} SET {mutable} = {mutable} WHERE {ended}"),
+    "truncate_guard": ("HF001", "TRUNCATE {table} CASCADE"),
+    "archive_guard": ("HF003", {"project_id": ENDED}),
+    "birth_guard": ("HF005", {"state": "'nonsense'"}),
+    "state_guard": ("HF005", "UPDATE {table} SET state = 'nonsense'"),
+    "time_guard": ("HF001", "UPDATE {table} SET {time} = '2000-01-01'"),
+    "run_input_late_guard": ("HF001", {}),
+    "dataset_file_late_guard": ("HF001", {}),
+    "model_version_artifact_late_guard": ("HF001", {}),
+    "artifact_late_guard": ("HF002", {}),
+    "fence_guard": ("HF001", "UPDATE run SET fence = 'pod-2' WHERE fence IS NOT NULL"),
+    "request_guard": ("HF004", {"creators": "'{user:nobody}'"}),
+    "approval_guard": ("HF004", "UPDATE promotion SET state = 'approved' WHERE state = 'pending'"),
+    "pending_guard": ("HF004", {"principal": "'user:late'"}),
+    "alias_assignment_promotion_guard": ("HF004", {"promotion_id": PENDING}),
+    "guard": ("HF001", "DELETE FROM {table}"),
+}
+
+
+@dataclass
+class Catalogue:
+    """PostgreSQL as the superuser sees it; every attempt is rolled back."""
+
+    connection: Connection
+
+    def constraints(self) -> list[tuple[str, str, str, str]]:
+        """Return (table, name, kind, definition)."""
+        return [
+            tuple(row)
+            for row in self.connection.execute(
+                text(
+                    "SELECT c.relname, k.conname, k.contype::text, pg_get_constraintdef(k.oid) FROM pg_constraint k"
+                    " JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+                    " WHERE n.nspname = 'holdfast' AND c.relname <> 'schema_version' AND k.contype IN ('c', 'f', 'p', 'u')"
+                    " ORDER BY 1, 2"
+                )
+            )
+        ]
+
+    def triggers(self) -> list[tuple[str, str]]:
+        """Return (table, name) of our own triggers."""
+        return [
+            tuple(row)
+            for row in self.connection.execute(
+                text(
+                    "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+                    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'holdfast' AND NOT t.tgisinternal"
+                    " ORDER BY 1, 2"
+                )
+            )
+        ]
+
+    def refusal(self, table: str, statement: str, *, enable: str = "", constraint: str = "") -> tuple[str, str, str]:
+        """Return (SQLSTATE, constraint, message) of a statement, with no trigger of the table but the named ones."""
+        try:
+            self.connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
+            if enable:
+                self.connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER {enable}"))
+            if constraint:
+                names = self.connection.scalars(
+                    text(
+                        "SELECT tgname FROM pg_trigger WHERE tgconstraint = (SELECT oid FROM pg_constraint WHERE conname = :name)"
+                        " AND tgrelid = to_regclass(:table)"
+                    ),
+                    {"name": constraint, "table": f"holdfast.{table}"},
+                ).all()
+                for name in names:
+                    self.connection.execute(text(f'ALTER TABLE {table} ENABLE TRIGGER "{name}"'))
+            with pytest.raises(DBAPIError) as refused:
+                self.connection.execute(text(statement))
+            diagnosis = refused.value.orig.diag
+            return str(diagnosis.sqlstate), diagnosis.constraint_name or "", diagnosis.message_primary
+        finally:
+            self.connection.rollback()
+            self.connection.execute(text("SET search_path = holdfast"))
+
+    def copy(self, table: str, changes: dict[str, str], *, keep: set[str] = frozenset()) -> str:
+        """Return the statement that inserts a copy of a row, with fresh unique columns but those to keep."""
+        fresh = {
+            "id": "gen_random_uuid()",
+            "name": "left(name, 40) || 'x'",
+            "number": "number + 100000",
+            "version": "version + 100000",
+            "key": "key || 'x'",
+            "path": "path || 'x'",
+            "run_id": "gen_random_uuid()" if table == "pipeline_run" else "run_id",
+            "idempotency_key": FRESH["bytea"],
+            "promotion_id": "gen_random_uuid()" if table == "alias_assignment" else "promotion_id",
+            "principal": "principal || 'x'",
+            "subject": "subject || 'x'",
+        }
+        if table in ("environment_lock", "policy_snapshot", "dataset_version"):
+            fresh["digest"] = FRESH["bytea"]
+        if table == "model_version_artifact":
+            fresh["artifact_id"] = "gen_random_uuid()"
+        values = ", ".join(changes.get(c) or (c if c in keep else fresh.get(c, c)) for c in COLUMNS[table])
+        named = ", ".join(f'"{c}"' for c in COLUMNS[table])
+        return f"INSERT INTO {table} ({named}) SELECT {values} FROM {table} LIMIT 1"
+
+
+@pytest.fixture(scope="module")
+def catalogue(story: Story, database: tuple[str, str]) -> Iterator[Catalogue]:
+    """A database in which every table has a row of every kind that a case needs."""
+    install, fresh = story.act_as("system:install"), secrets.token_hex(4)
+    promotion = story.request_promotion()
+    approve(story, promotion)
+    story.mia.promotions.execute(story.project, promotion.id, key=fresh)
+    story.request_promotion(alias="challenger")
+    image = EnvironmentRequest(
+        name="image", kind="image", reference="r/i@sha256:" + "0" * 64, sbom_digest=digest_of(b"sbom")
+    )
+    story.mia.runs.lock_environment(story.project, image)
+    token = story.mia.projects.create_token(story.project, TokenRequest(name="t", scope=["run.write"])).token
+    story.mia.projects.revoke_token(story.project, token.id)
+    binding = install.projects.bind_role(story.project, RoleBindingRequest(subject="user:x", role="viewer"))
+    install.projects.unbind_role(story.project, binding.id)
+    from holdfast.wire.run import PipelineRunTransition
+
+    pipeline = story.pipeline_run(run_id="over")
+    story.mia.runs.change_pipeline_run(story.project, pipeline, PipelineRunTransition(state="succeeded"))
+    closed = Story.begin(story.act_as, story.objects)
+    closed.pipeline_run()
+    install.projects.archive(closed.project, Reason(reason="over"))
+    engine = create_engine(database[0])
+    with engine.connect() as connection:
+        connection.execute(text("SET search_path = holdfast"))
+        yield Catalogue(connection)
+    engine.dispose()
+
+
+def breaking_check(name: str, definition: str) -> dict[str, str]:
+    """Return the changes under which a CHECK is broken."""
+    if name in CHECKS:
+        return CHECKS[name]
+    if digest := re.search(r"octet_length\((\w+)\) = 32", definition):
+        return {digest[1]: TOO_SHORT}
+    if closed := re.fullmatch(r"CHECK \(\(\(?(\w+)\)?(?:::text)? = ANY \(ARRAY\[.*\]\)\)\)", definition):
+        return {closed[1]: "'nonsense'"}
+    pytest.fail(f"no row is known that breaks {name}: {definition}; add it to CHECKS")
+
+
+def test_every_check_is_seen_to_refuse(catalogue: Catalogue) -> None:
+    checks = [found for found in catalogue.constraints() if found[2] == "c"]
+    assert len(checks) > 50
+    for table, name, _, definition in checks:
+        statement = catalogue.copy(table, breaking_check(name, definition))
+        assert catalogue.refusal(table, statement)[:2] == ("23514", name), statement
+
+
+def test_every_key_is_seen_to_refuse(catalogue: Catalogue) -> None:
+    found = catalogue.constraints()
+    columns = {
+        name: set(re.findall(r"\w+", definition.split("(")[1])) for _, name, kind, definition in found if kind in "pu"
+    }
+    seen = 0
+    for table, name, kind, _ in found:
+        # A key that holds the whole primary key is there to be referred to; the primary key refuses before it.
+        if kind not in "pu" or (kind == "u" and columns[f"{table}_pk"] <= columns[name]):
+            continue
+        statement = catalogue.copy(table, {}, keep=columns[name])
+        assert catalogue.refusal(table, statement)[:2] == ("23505", name), statement
+        seen += 1
+    assert seen > 30
+
+
+def test_every_reference_is_seen_to_refuse(catalogue: Catalogue) -> None:
+    references = [found for found in catalogue.constraints() if found[2] == "f"]
+    assert len(references) > 30
+    for table, name, _, definition in references:
+        columns = re.findall(r"\w+", definition.split("(")[1].split(")")[0])
+        changed = next((c for c in columns if c.endswith("_id") and c != "project_id"), "project_id")
+        values = {column: "gen_random_uuid()" for column in columns if column == changed}
+        beside = {"origin_run_id": {"origin_reason": "'retry'"}, "artifact_id": {"dataset_version_id": "NULL"}}
+        more = beside.get(changed, {}) if table in ("run", "run_input") else {}
+        statement = catalogue.copy(table, {**values, **more})
+        assert catalogue.refusal(table, statement, constraint=name)[:2] == ("23503", name), statement
+
+
+def test_every_trigger_is_seen_to_refuse(catalogue: Catalogue) -> None:
+    triggers = catalogue.triggers()
+    assert len(triggers) > 80
+    for table, name in triggers:
+        ending = max((ending for ending in TRIGGERS if f"_{name}".endswith(f"_{ending}")), key=len)
+        state, case = TRIGGERS[ending]
+        ended = {
+            "project": "archived_at IS NOT NULL",
+            "role_binding": "revoked_at IS NOT NULL",
+            "service_token": "revoked_at IS NOT NULL",
+        }.get(table, "state IN ('succeeded', 'executed')")
+        time = {"run": "since", "pipeline_run": "ended_at", "project": "archived_at"}.get(table, "revoked_at")
+        mutable = {"project": "archived_at", "role_binding": "revoked_at", "service_token": "revoked_at"}.get(
+            table, "state"
+        )
+        statement = (
+            case.format(table=table, ended=ended, time=time, mutable=mutable)
+            if isinstance(case, str)
+            else catalogue.copy(table, case)
+        )
+        found = catalogue.refusal(table, statement, enable=name)
+        assert found[0] == state, f"{name}: {statement} → {found}"
+        if ending == "truncate_guard":
+            assert found[2] == f"{table} is never truncated"
+
+
+@pytest.mark.parametrize("table", ["run", "pipeline_run", "promotion"])
+def test_the_database_allows_exactly_the_transitions_of_the_core(table: str, catalogue: Catalogue) -> None:
+    allowed = {
+        "run": {(a, b) for a, after in RUN_TRANSITIONS.items() for b in after},
+        "pipeline_run": {(a, b) for a, after in PIPELINE_RUN_TRANSITIONS.items() for b in after},
+        "promotion": {
+            ("pending", "approved"),
+            ("pending", "rejected"),
+            ("pending", "voided"),
+            ("approved", "executed"),
+            ("approved", "voided"),
+        },
+    }[table]
+    states = {"run": RunState, "pipeline_run": PipelineRunState, "promotion": PromotionState}[table]
+
+    def put(state: str) -> str:
+        more = ""
+        if table != "promotion":
+            more = ", ended_at = " + (
+                "now()" if state in ("succeeded", "failed", "canceled", "partially_succeeded") else "NULL"
+            )
+        if table == "run":
+            error_class = "'user'" if state == "failed" else "NULL"
+            more += f", cause = 'c', owner = 'o', error_class = {error_class}"
+        return f"UPDATE {table} SET state = '{state}'{more} WHERE id = (SELECT id FROM {table} ORDER BY id LIMIT 1)"
+
+    connection = catalogue.connection
+    guards = [
+        name for of, name in catalogue.triggers() if of == table and name.endswith(("_state_guard", "_end_guard"))
+    ]
+    for before in states:
+        for after in states:
+            if before == after:
+                continue
+            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
+            connection.execute(text(put(before)))
+            for guard in guards:
+                connection.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER {guard}"))
+            try:
+                connection.execute(text(put(after)))
+                refused = ""
+            except DBAPIError as error:
+                refused = str(error.orig.sqlstate)
+            connection.rollback()
+            connection.execute(text("SET search_path = holdfast"))
+            assert (refused == "") == ((before, after) in allowed), (
+                f"{table} {before} → {after}: {refused or 'allowed'}"
+            )
+            assert refused in ("", "HF005", "HF002")
