@@ -126,6 +126,9 @@ def test_only_the_execution_that_holds_a_run_may_end_it(story: Story) -> None:
         story.mia.runs.start(story.project, run.id, RunStart(fence="pod-2"))
     with pytest.raises(StateConflict, match="another execution"):
         story.mia.runs.finish(story.project, run.id, RunFinish(state="canceled", fence="pod-2"))
+    with pytest.raises(StateConflict, match="another execution"):
+        story.finish_run(run, fence=None)
+    assert story.mia.runs.finish(story.project, run.id, RunFinish(state="canceled")).state == "canceled"
 
 
 def test_a_run_that_succeeded_brings_every_output_it_declared(story: Story) -> None:

@@ -183,7 +183,11 @@ def _bind_origin(change: Change, project: str, request: RunRequest) -> tuple[UUI
 
 def _lose_open(change: Change, run: UUID, state: str, try_number: int) -> None:
     """Take an earlier try that never reported its end to `unknown`; Airflow starts a new try only when the old process is gone."""
-    if is_terminal(RunState(state)) or state in (RunState.UNKNOWN, RunState.RECONCILING):
+    if _is_left_alone(state):
+        return
+    # It may be starting or ending right now: what is recorded is what it has become by then.
+    lock = select(RunRow.state).where(RunRow.id == run).with_for_update(key_share=True)
+    if _is_left_alone(state := change.connection.execute(lock).scalar_one()):
         return
     cause = f"try {try_number} began before this Run reported its end"
     change.connection.execute(
@@ -194,3 +198,7 @@ def _lose_open(change: Change, run: UUID, state: str, try_number: int) -> None:
     change.record(
         AuditAction.RUN_CHANGED, "run", run, {"before": state, "after": "unknown", "owner": "reconciler"}, reason=cause
     )
+
+
+def _is_left_alone(state: str) -> bool:
+    return is_terminal(RunState(state)) or state in (RunState.UNKNOWN, RunState.RECONCILING)

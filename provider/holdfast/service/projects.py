@@ -107,6 +107,7 @@ class ProjectService:
         check_subject(request.subject)
 
         def apply(change: Change) -> RoleBinding:
+            change.serialise("role_binding", f"{request.role}/{request.subject}")
             same = select(*RoleBindingRow.__table__.c).where(
                 _bound_to(change.project_id),
                 RoleBindingRow.subject == request.subject,

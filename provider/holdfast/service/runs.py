@@ -40,14 +40,14 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         Args:
             name: the Project.
             request: the bindings; its own idempotency_key is what a Run is identified by.
-            key: not needed here, the request has its own.
+            key: the request's own, or another, which is then bound to this request as everywhere else.
 
         Raises:
             StateConflict: the try has a Run with other bindings (the details hold both digests).
             PolicyViolation: a rule refuses the Run.
             InvalidRequest: a binding names nothing in this Project, or another digest.
         """
-        del key
+        key = None if key == request.idempotency_key else key
         digest = document_digest(request.model_dump(mode="json"))
 
         def apply(change: Change) -> Run:
@@ -61,12 +61,12 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             return mapping.run_of(run_by_id(change.connection, change.project, name, identity), name)
 
         try:
-            return self.transactions.change("runs.create", Permission.RUN_WRITE, name, request, None, Run, apply)
+            return self.transactions.change("runs.create", Permission.RUN_WRITE, name, request, key, Run, apply)
         except StateConflict as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
             # Two creations of one try at the same time: the other one has committed, and now it is found.
-            return self.transactions.change("runs.create", Permission.RUN_WRITE, name, request, None, Run, apply)
+            return self.transactions.change("runs.create", Permission.RUN_WRITE, name, request, key, Run, apply)
 
     def _insert(self, change: Change, request: RunRequest, digest: bytes, bindings: Bindings) -> UUID:
         identity = new_id()
@@ -140,7 +140,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                     details={"state": row.state},
                 )
             content = {"fence": request.fence}
-            values = {"fence": request.fence, "started_at": func.now()}
+            values = {"fence": request.fence, "started_at": func.coalesce(RunRow.started_at, func.now())}
             return _move(change, name, row, RunState.RUNNING, values, AuditAction.RUN_STARTED, content)
 
         return self.transactions.change(f"runs.start/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
@@ -180,7 +180,11 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
 
         def apply(change: Change) -> Run:
             row = run_by_id(change.connection, change.project, name, run, lock=True)
-            if row.fence is not None and request.fence is not None and row.fence != request.fence:
+            # Without a fence a Run is given up, or ended by evidence; that it succeeded, only its execution can say.
+            is_outside = request.fence is None and (
+                request.state is not RunState.SUCCEEDED or row.state == RunState.RECONCILING
+            )
+            if row.fence not in (None, request.fence) and not is_outside:
                 raise StateConflict(f"Run {run} is held by another execution", remedy="Only that one may end it")
             values = {
                 "exit_code": request.exit_code,

@@ -14,12 +14,11 @@ from uuid import UUID
 
 from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import IntegrityError
 
 from holdfast.core.access import Access, Caller, Permission
 from holdfast.core.audit import SALT_SIZE_BYTES, AuditAction, Outcome, commitment
 from holdfast.core.digest import of, text_of
-from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict
+from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict, Unavailable
 from holdfast.core.ids import uuid7
 from holdfast.service.refusals import translate
 from holdfast.store.engine import read_only
@@ -106,7 +105,7 @@ class Change:
 
     def serialise(self, kind: str, name: str) -> None:
         """Wait until no other transaction gives numbers under this name, and make others wait until this one ends."""
-        self.connection.execute(_SERIALISE, {"name": f"{kind}/{self.project}/{name}"})
+        self.connection.execute(_SERIALISE, {"name": f"{kind}/{self.project_id}/{name}"})
 
     def nothing_changed(self) -> None:
         """Say that what was asked for was already so; no event is owed."""
@@ -180,10 +179,12 @@ class Transactions:
                 "the idempotency key is empty, too long or not printable", remedy="Use 1 to 200 printable characters"
             )
         digest = _digest(operation, project, request) if key is not None else b""
+        is_authorised = False
         try:
             with translate(), self.engine.begin() as connection:
                 found = authorise(connection, self.caller, project, key)
                 found.access.require(permission)
+                is_authorised = True
                 if found.reply is not None:
                     return _replayed(key, digest, found.reply, reply)
                 self._check_archived(found, permission)
@@ -194,18 +195,19 @@ class Transactions:
                     result = apply(change)
                 except _RefusedAndRecorded as refused:
                     refusal = refused.refusal
+                    if key is not None and authorise(connection, self.caller, project, key).reply is not None:
+                        # Refused because of what the same call, under way at the same time, has just done: that is no event.
+                        raise refusal from None
                 self.probe("applied")
                 kept = self._reply(key, digest, result if keeps_reply else None) if key and result else None
                 self._record(change, kept)
                 self.probe("recorded")
             self.probe("committed")
-        except (StateConflict, InvalidRequest) as error:
+        except Unavailable:
+            raise
+        except HoldfastError:
             # Two calls with one key at the same time: the second failed on what the first has just committed.
-            if (
-                key is not None
-                and isinstance(error.__cause__, IntegrityError)
-                and (stored := self._stored(key, project)) is not None
-            ):
+            if is_authorised and key is not None and (stored := self._stored(key, project)) is not None:
                 return _replayed(key, digest, stored, reply)
             raise
         if result is None:
