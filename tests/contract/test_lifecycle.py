@@ -85,6 +85,13 @@ def test_the_seal_changes_with_every_binding_and_with_nothing_else(story: Story)
     assert len({seal, *changed}) == 6
 
 
+def test_the_policy_of_a_run_is_shown_with_each_decision(story: Story) -> None:
+    run = story.start_run()
+    snapshot = story.vera.runs.get_policy_snapshot(story.project, run.policy_digest)
+    assert (snapshot.project, snapshot.digest) == (story.project, run.policy_digest)
+    assert {decision["rule"] for decision in snapshot.content["decisions"]} >= {"run.isolation", "run.code-commit"}
+
+
 def test_a_retry_is_a_new_run_linked_to_its_origin_and_the_lost_try_is_unknown(story: Story) -> None:
     pipeline = story.pipeline_run(run_id="manual__retry")
     first = story.mia.runs.create(story.project, story.run_request(pipeline_run=pipeline))

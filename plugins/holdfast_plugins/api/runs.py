@@ -10,6 +10,7 @@ from holdfast.wire.run import (
     PipelineRun,
     PipelineRunRequest,
     PipelineRunTransition,
+    PolicySnapshot,
     Run,
     RunFinish,
     RunRequest,
@@ -18,7 +19,7 @@ from holdfast.wire.run import (
     Staging,
     UploadRequest,
 )
-from holdfast.wire.types import Page
+from holdfast.wire.types import Digest, Page
 from holdfast_plugins.api.routing import DEFAULT_LIMIT, Cursor, Governed, Key, Limit, router
 
 routes = router("runs")
@@ -94,6 +95,12 @@ def list_runs(
 def get_run(project: str, run: UUID, governed: Governed) -> Run:
     """Show a Run."""
     return governed.runs.get(project, run)
+
+
+@routes.get("/projects/{project}/policy-snapshots/{digest}")
+def get_policy_snapshot(project: str, digest: Digest, governed: Governed) -> PolicySnapshot:
+    """Show the PolicySnapshot that a Run's policy_digest names."""
+    return governed.runs.get_policy_snapshot(project, digest)
 
 
 @routes.post("/projects/{project}/runs/{run}/start")

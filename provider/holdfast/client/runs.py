@@ -12,6 +12,7 @@ from holdfast.wire.run import (
     PipelineRun,
     PipelineRunRequest,
     PipelineRunTransition,
+    PolicySnapshot,
     Run,
     RunFinish,
     RunRequest,
@@ -108,6 +109,10 @@ class RunClient:
             Page[Run],
             {"pipeline_run": pipeline_run, "state": state, "limit": limit, "cursor": cursor},
         )
+
+    def get_policy_snapshot(self, name: str, digest: str) -> PolicySnapshot:
+        """Return the PolicySnapshot that a Run's policy_digest names."""
+        return self.transport.get(f"/projects/{name}/policy-snapshots/{digest}", PolicySnapshot)
 
     def stage(self, name: str, run: UUID) -> Staging:
         """Return what an agent needs to put the inputs in place."""

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
-from holdfast.core.digest import text_of
-from holdfast.core.errors import StateConflict
+from holdfast.core.digest import parse, text_of
+from holdfast.core.errors import NotFound, StateConflict
 from holdfast.core.run import RunState, check_run_transition, is_terminal
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.bindings import Bindings, bind_run
@@ -22,9 +22,9 @@ from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
 from holdfast.store.queries.runs import RUNS, run_by_id, run_by_key
-from holdfast.store.tables import ArtifactRow, RunInputRow, RunRow
+from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
-from holdfast.wire.run import Run, RunFinish, RunRequest, RunStart, RunTransition
+from holdfast.wire.run import PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
 from holdfast.wire.types import Page
 
 
@@ -210,6 +210,20 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         """Return a Run; raises NotFound."""
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
             return mapping.run_of(run_by_id(connection, found.project_id, name, run), name)
+
+    def get_policy_snapshot(self, name: str, digest: str) -> PolicySnapshot:
+        """Return the PolicySnapshot that a Run's policy_digest names; raises NotFound, InvalidRequest."""
+        with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
+            row = connection.execute(
+                select(PolicySnapshotRow.content, PolicySnapshotRow.created_at).where(
+                    PolicySnapshotRow.project_id == found.project_id, PolicySnapshotRow.digest == parse(digest)
+                )
+            ).one_or_none()
+        if row is None:
+            raise NotFound(
+                f"there is no PolicySnapshot {digest} in Project {name!r}", remedy="Take policy_digest from a Run"
+            )
+        return PolicySnapshot(project=name, digest=digest, content=row.content, created_at=row.created_at)
 
     def list(
         self,

@@ -172,6 +172,15 @@ class Run(Wire):
     ended_at: Time | None
 
 
+class PolicySnapshot(Wire):
+    """The rules that were applied to a Run and each decision with its reason; the digest is that of the content's canonical form."""
+
+    project: str
+    digest: Digest
+    content: dict[str, Any]
+    created_at: Time
+
+
 class RunStart(Wire):
     """User code is about to start under this fence (a pod's UID, or a process's identity)."""
 
