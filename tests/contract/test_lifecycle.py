@@ -245,15 +245,27 @@ def test_evidence_below_the_bound_is_refused_when_promotion_is_requested(story: 
         story.request_promotion(story.register_model(run))
 
 
-def test_changed_bytes_void_the_approval(story: Story) -> None:
+@pytest.mark.parametrize("role", ["model", "evidence"])
+@pytest.mark.parametrize("change", ["gone", "swapped", "cut short"])
+def test_changed_bytes_void_the_approval(story: Story, change: str, role: str) -> None:
     version = story.register_model()
     promotion = story.request_promotion(version)
     story.olaf.promotions.decide(story.project, promotion.id, decide(story, promotion))
-    model = story.mia.artifacts.get(story.project, next(a.artifact for a in version.artifacts if a.role == "model"))
-    story.objects._path(model.object_key, model.version_id).unlink()
-    with pytest.raises(IntegrityViolation, match="approval is void"):
-        story.mia.promotions.execute(story.project, promotion.id)
+    artifact = story.mia.artifacts.get(story.project, next(a.artifact for a in version.artifacts if a.role == role))
+    path = story.objects._path(artifact.object_key, artifact.version_id)
+    path.chmod(0o600)
+    match change:
+        case "gone":
+            path.unlink()
+        case "swapped":
+            path.write_bytes(b"?" * path.stat().st_size)
+        case _:
+            path.write_bytes(path.read_bytes()[:-1])
+    for _ in range(2):
+        with pytest.raises((IntegrityViolation, StateConflict), match=r"approval is void|is voided"):
+            story.mia.promotions.execute(story.project, promotion.id)
     assert story.mia.promotions.get(story.project, promotion.id).state == "voided"
+    assert "promotion.voided" in [e.action for e in story.mia.audit.list(story.project, target=str(promotion.id)).items]
 
 
 def test_an_alias_has_one_answer_for_every_time(story: Story) -> None:

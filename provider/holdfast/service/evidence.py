@@ -1,5 +1,6 @@
 """The evidence of a promotion: what is approved, by digest, and whether it is still that."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ def collect_evidence(connection: Connection, project: str, version: Any, alias: 
         policy: a row of the promotion policy.
     """
     runs = seals_of(connection, [UUID(entry["run"]) for entry in version.artifacts])
-    states = {row.id: row.state for row in _artifacts(connection, version.id)}
+    states = {row.id: row.state for row in artifacts_of(connection, version.id)}
     return {
         "format": "holdfast.promotion-evidence/1",
         "project": project,
@@ -68,26 +69,8 @@ def creators_of(connection: Connection, version: Any, requester: str, on_behalf_
     return sorted(person for person in people if person)
 
 
-def find_changed_bytes(objects: ObjectStore, connection: Connection, version: UUID) -> HoldfastError | None:
-    """Return what is wrong with the stored bytes of a ModelVersion's Artifacts, None when they are what was recorded."""
-    for row in _artifacts(connection, version):
-        try:
-            facts = objects.stat(row.object_key, row.version_id)
-        except NotFound:
-            return IntegrityViolation(
-                f"the bytes of Artifact {row.id} are gone, so the approval is void",
-                remedy="Restore them, or request a new promotion",
-            )
-        if facts.digest != row.digest or facts.size_bytes != row.size_bytes:
-            return IntegrityViolation(
-                f"the bytes of Artifact {row.id} are not those that were approved, so the approval is void",
-                remedy="Find out who changed the object store; request a new promotion",
-                details={"stored_digest": text_of(facts.digest), "recorded_digest": text_of(row.digest)},
-            )
-    return None
-
-
-def _artifacts(connection: Connection, version: UUID) -> list[Any]:
+def artifacts_of(connection: Connection, version: UUID) -> list[Any]:
+    """Return the rows of a ModelVersion's Artifacts."""
     return list(
         connection.execute(
             select(*ArtifactRow.__table__.c)
@@ -95,3 +78,28 @@ def _artifacts(connection: Connection, version: UUID) -> list[Any]:
             .where(ModelVersionArtifactRow.model_version_id == version)
         )
     )
+
+
+def find_changed_bytes(objects: ObjectStore, artifacts: Iterable[Any]) -> HoldfastError | None:
+    """Return what is wrong with the stored bytes of Artifacts, None when they are what was recorded. Reads all of them.
+
+    Args:
+        objects: where the bytes are.
+        artifacts: rows of `artifacts_of`.
+    """
+    for row in artifacts:
+        try:
+            for _ in objects.read(row.object_key, row.version_id, row.digest):
+                continue
+        except NotFound:
+            return IntegrityViolation(
+                f"the bytes of Artifact {row.id} are gone, so the approval is void",
+                remedy="Restore them, or request a new promotion",
+            )
+        except IntegrityViolation as found:
+            return IntegrityViolation(
+                f"the bytes of Artifact {row.id} are not those that were approved, so the approval is void",
+                remedy="Find out who changed the object store; request a new promotion",
+                details=found.details,
+            )
+    return None

@@ -22,7 +22,7 @@ from holdfast.core.promotion import (
     evaluate_gate,
 )
 from holdfast.ports import DEFAULT_LIMIT, ObjectStore
-from holdfast.service.evidence import collect_evidence, creators_of, find_changed_bytes
+from holdfast.service.evidence import artifacts_of, collect_evidence, creators_of, find_changed_bytes
 from holdfast.service.policies import PolicyService, gates_of
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
@@ -165,10 +165,13 @@ class PromotionService(PolicyService):
     def execute(self, name: str, promotion: UUID, *, key: str | None = None) -> AliasAssignment:
         """Move the alias as approved; a promotion that is executed already gives the same assignment.
 
+        Every byte under the evidence is read again first, outside the transaction, so that it takes as long as reading the model does.
+
         Raises:
             StateConflict: it is not approved, has expired, or the evidence has changed; then it is voided, and that is recorded.
             IntegrityViolation: the bytes of an Artifact under it are not those that were approved; then it is voided, too.
         """
+        changed_bytes = self._find_changed_bytes(name, promotion)
 
         def apply(change: Change) -> AliasAssignment:
             row = promotion_by_id(change.connection, change.project, name, promotion, lock=True)
@@ -184,7 +187,7 @@ class PromotionService(PolicyService):
                 verb="executed",
             )
             version = model_version_by_id(change.connection, change.project, name, row.model_version_id)
-            if (refusal := self._changed_evidence(change, name, row, version)) is not None:
+            if (refusal := _changed_evidence(change, name, row, version) or changed_bytes) is not None:
                 change.connection.execute(
                     update(PromotionRow).where(PromotionRow.id == promotion).values(state=PromotionState.VOIDED)
                 )
@@ -197,17 +200,11 @@ class PromotionService(PolicyService):
             f"promotions.execute/{promotion}", Permission.PROMOTION_EXECUTE, name, None, key, AliasAssignment, apply
         )
 
-    def _changed_evidence(self, change: Change, name: str, row: Any, version: Any) -> HoldfastError | None:
-        policy = change.connection.execute(
-            select(*PromotionPolicyRow.__table__.c).where(PromotionPolicyRow.id == row.policy_id)
-        ).one()
-        evidence = collect_evidence(change.connection, name, version, row.alias, policy)
-        if document_digest(evidence) != row.evidence_digest:
-            return StateConflict(
-                f"the evidence of promotion {row.id} is no longer what was approved, so the approval is void",
-                remedy="Request a new promotion",
-            )
-        return find_changed_bytes(self.objects, change.connection, version.id)
+    def _find_changed_bytes(self, name: str, promotion: UUID) -> HoldfastError | None:
+        with self.transactions.read(Permission.PROMOTION_EXECUTE, name) as (connection, found):
+            row = promotion_by_id(connection, found.project_id, name, promotion)
+            artifacts = artifacts_of(connection, row.model_version_id) if row.state == PromotionState.APPROVED else []
+        return find_changed_bytes(self.objects, artifacts)
 
     @staticmethod
     def _move_alias(change: Change, row: Any, version: Any) -> AliasAssignment:
@@ -266,6 +263,19 @@ class PromotionService(PolicyService):
             return page_of(
                 connection, statement, PromotionRow.id, lambda row: _promotion(row, name), limit=limit, cursor=cursor
             )
+
+
+def _changed_evidence(change: Change, name: str, row: Any, version: Any) -> HoldfastError | None:
+    policy = change.connection.execute(
+        select(*PromotionPolicyRow.__table__.c).where(PromotionPolicyRow.id == row.policy_id)
+    ).one()
+    evidence = collect_evidence(change.connection, name, version, row.alias, policy)
+    if document_digest(evidence) == row.evidence_digest:
+        return None
+    return StateConflict(
+        f"the evidence of promotion {row.id} is no longer what was approved, so the approval is void",
+        remedy="Request a new promotion",
+    )
 
 
 def _check_gates(request: PromotionRequest, policy: Any, results: list[GateResult]) -> None:
