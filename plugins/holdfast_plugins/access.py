@@ -26,8 +26,9 @@ async def authenticate_service_token(request: Request, caller: Caller) -> Caller
 
 
 def bearer(request: Request) -> str | None:
-    """Return what stands behind `Authorization: Bearer`, None where there is no such header."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    """Return what stands behind `Authorization: Bearer`, None where there is no such header, or more than one to choose from."""
+    given = request.headers.getlist("authorization")
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict, Unavailable
 
+# Classes and codes of a server that cannot serve now: connection, resources, intervention, system error, read-only standby, session
+# ended for idling.
+_GONE = ("08", "53", "57", "58", "25006", "25P03")
 _CREATOR_IS_NOT_APPROVER = "promotion_decision_creator_is_not_approver_ck"
 
 
@@ -55,9 +58,11 @@ def _refusal(error: DBAPIError) -> Exception:
                 "who made a ModelVersion or asked for its promotion may not decide on it",
                 "promotion.creator-is-not-approver",
             )
-        case "23514" | "23502" | "22001" | "22003" | "22P05":
+        # Of class 22, and what the driver refuses before the server is asked: U+0000 in a text, a number that no column can hold.
+        case _ if state in ("23514", "23502") or isinstance(error, DataError):
             return InvalidRequest(
-                f"the database refuses the value ({constraint or message})", remedy="Correct the request"
+                f"the database refuses the value ({constraint or message or 'U+0000 in a text, or out of range'})",
+                remedy="Correct the request",
             )
         case "HF001" | "HF002" | "HF005":
             return StateConflict(message, remedy="Read it again; what is recorded does not change")
@@ -67,9 +72,7 @@ def _refusal(error: DBAPIError) -> Exception:
             return _policy(message, "promotion.needs-approval")
         case "40001" | "40P01" | "55P03":
             return StateConflict("another call changed the same thing at the same time", remedy="Try again")
-        case _ if (
-            isinstance(error, OperationalError) or error.connection_invalidated or state[:2] in ("08", "53", "57")
-        ):
+        case _ if isinstance(error, OperationalError) or error.connection_invalidated or state.startswith(_GONE):
             return _unavailable()
         case _:
             return error

@@ -24,6 +24,7 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_timeout=10,
         pool_pre_ping=False,
         json_serializer=dumps_json,
+        hide_parameters=True,  # an error that is logged names the statement, and never what was bound to it
         connect_args={
             "connect_timeout": 5,
             "application_name": "holdfast",

@@ -58,6 +58,10 @@ def parse_document(body: bytes) -> Json:
             f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}",
             remedy="Send one JSON document",
         ) from None
+    except ValueError:  # Python reads no integer of more than 4300 digits
+        raise InvalidRequest(
+            "the body holds a number of too many digits", remedy="Send it as a string; JSON numbers lose it"
+        ) from None
     except RecursionError:
         raise InvalidRequest("the document is nested too deeply", remedy="Flatten it") from None
     check_document(document)
