@@ -1,5 +1,7 @@
 """The HTTP application: REST API v1, the same inside Airflow's api-server and alone."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -19,7 +21,7 @@ from holdfast_plugins.middleware import Envelope
 MOUNT = "/holdfast/api"
 VERSION = "/v1"
 
-_public = APIRouter(tags=["health"])
+_public = APIRouter(tags=["health"], responses={503: errors.PROBLEMS[503]})
 _document = router("openapi")
 
 
@@ -46,7 +48,16 @@ def describe() -> FastAPI:
     app.include_router(_public, prefix=VERSION)
     app.include_router(_document, prefix=VERSION)
     errors.install(app)
+    app.openapi = partial(_document_of, app, app.openapi)  # type: ignore[method-assign]
     return app
+
+
+def _document_of(app: FastAPI, generate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the OpenAPI document with the form that every error has; FastAPI's own is not used."""
+    if app.openapi_schema is None:
+        schemas = generate()["components"]["schemas"]
+        schemas["Problem"] = errors.PROBLEM_SCHEMA
+    return generate()
 
 
 def create_app(platform: Platform, authenticate: Authenticate) -> FastAPI:

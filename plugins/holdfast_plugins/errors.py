@@ -25,6 +25,36 @@ STATUS: dict[type[errors.HoldfastError], int] = {
     errors.Unavailable: 503,
 }
 MEDIA_TYPE = "application/problem+json"
+_DOCUMENTED = {
+    400: "The request is wrong",
+    401: "The caller has not shown who it is",
+    403: "Refused by a rule; the details name it",
+    404: "There is no such thing, or it is not for the caller",
+    409: "True a moment ago; read again and decide again",
+    413: "The body is over the limit",
+    422: "The request does not have the documented form",
+    500: "Bytes or history are not what was recorded, or an unexpected error",
+    503: "A dependency does not answer; Retry-After says when to try again",
+}
+_REFERENCE = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": _REFERENCE} for status, description in _DOCUMENTED.items()
+}
+"""What every route may answer instead of its reply, for the OpenAPI document."""
+PROBLEM_SCHEMA = {
+    "title": "Problem",
+    "description": "A problem document (RFC 9457).",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "remedy"],
+    "properties": {
+        "type": {"type": "string", "description": "urn:holdfast:error:<name>"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What happened, to which object"},
+        "remedy": {"type": "string", "description": "What the reader can do"},
+        "details": {"type": "object", "description": "Facts for machines: rule, digests, bounds, places"},
+    },
+}
 _MOST_PLACES = 10
 
 

@@ -9,11 +9,12 @@ from starlette.responses import StreamingResponse
 
 from holdfast.core.errors import IntegrityViolation, InvalidRequest
 from holdfast.objects.filesystem import FilesystemStore, Writer
+from holdfast_plugins.errors import PROBLEMS
 
 PREFIX = "/objects/"
 _BUFFER_BYTES = 4 << 20
 
-routes = APIRouter(tags=["objects"])
+routes = APIRouter(tags=["objects"], responses=PROBLEMS)
 
 
 @routes.get(PREFIX + "{key:path}", response_class=StreamingResponse)

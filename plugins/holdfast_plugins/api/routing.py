@@ -13,6 +13,7 @@ from holdfast.ports import DEFAULT_LIMIT, MAX_LIMIT
 from holdfast.service.governance import GovernanceService
 from holdfast.wire.canonical import parse_document
 from holdfast_plugins.access import authenticated, governance
+from holdfast_plugins.errors import PROBLEMS
 
 
 class _StrictRequest(Request):
@@ -63,7 +64,7 @@ def _serialised(endpoint: Callable[..., Any], status: int) -> Callable[..., Any]
 
 def router(tag: str) -> APIRouter:
     """Return a router all of whose routes need an authenticated caller."""
-    return _Router(tags=[tag], route_class=StrictRoute, dependencies=[Depends(authenticated)])
+    return _Router(tags=[tag], route_class=StrictRoute, dependencies=[Depends(authenticated)], responses=PROBLEMS)
 
 
 # A coroutine, as `governance` is: FastAPI sends every dependency that is not one through a thread.
