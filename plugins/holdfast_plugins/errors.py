@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from holdfast.core import errors
 from holdfast.core.access import Unauthenticated
@@ -134,6 +135,11 @@ def install(app: FastAPI) -> None:
         )
         remedy = "See the OpenAPI document at /v1/openapi.json"
         return problem(error.status_code, name, str(error.detail), remedy=remedy, headers=dict(error.headers or {}))
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_: Request, __: ClientDisconnect) -> JSONResponse:
+        # Nobody reads this; it is here so that a caller who goes away is not taken for a bug.
+        return problem(400, errors.InvalidRequest.title, "the connection broke before the body was whole")
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, error: Exception) -> JSONResponse:

@@ -3,9 +3,11 @@
 It never overwrites and never follows a key out of its root. It has no retention lock: whoever owns the directory owns the bytes.
 """
 
+import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -20,6 +22,7 @@ from holdfast.ports import ObjectFacts
 
 CHUNK_BYTES = 1 << 20
 _HEX_DIGITS = frozenset("0123456789abcdef")
+_LONGEST_PART_BYTES = 254  # a file name has 255, and one of them is the escape
 
 
 class FilesystemStore:
@@ -40,18 +43,17 @@ class FilesystemStore:
         """Return the facts of one version; raises NotFound. The digest is the recorded one: `read` is what checks the bytes."""
         path = self._path(key, version_id)
         try:
-            size = path.stat().st_size
+            facts = path.lstat()
         except FileNotFoundError:
             raise _missing(key) from None
-        return ObjectFacts(key, version_id, bytes.fromhex(version_id), size)
+        except OSError as error:
+            raise _unreadable(error) from error
+        return ObjectFacts(key, version_id, bytes.fromhex(version_id), _size_of_regular(facts, key))
 
     def read(self, key: str, version_id: str, digest: bytes) -> Iterator[bytes]:
         """Yield the bytes; raises NotFound, and IntegrityViolation instead of the last piece where they are not those of the digest."""
-        try:
-            with self._path(key, version_id).open("rb") as file:
-                yield from checked(_pieces(file), key, digest)
-        except FileNotFoundError:
-            raise _missing(key) from None
+        with _open_regular(self._path(key, version_id), key) as file:
+            yield from checked(_pieces(file), key, digest)
 
     def grant(
         self, method: str, key: str, *, version_id: str | None, digest: bytes, size_bytes: int, expires_at: datetime
@@ -88,6 +90,11 @@ class FilesystemStore:
         check_path(key, "object key")
         if len(version_id) != 64 or not _HEX_DIGITS.issuperset(version_id):
             raise InvalidRequest(f"{version_id[:80]!r} is not a version id of this store")
+        if any(len(part.encode()) > _LONGEST_PART_BYTES for part in key.split("/")):
+            raise InvalidRequest(
+                f"a part of the object key {key[:80]!r}… is too long",
+                remedy=f"Give the file a name of at most {_LONGEST_PART_BYTES} bytes",
+            )
         # The key is a directory of versions; the escape keeps a key that ends like another's version apart from it.
         return self._root.joinpath(*(f"={part}" for part in key.split("/")), version_id)
 
@@ -135,8 +142,10 @@ class Writer:
             file = self._open_file()
             file.flush()
             os.fsync(file.fileno())
-            with suppress(FileExistsError):
+            try:
                 os.link(self._temporary, self._path)
+            except FileExistsError:
+                self._check_same()
             directory = os.open(self._path.parent, os.O_RDONLY)
             try:
                 os.fsync(directory)
@@ -144,6 +153,14 @@ class Writer:
                 os.close(directory)
         except OSError as error:
             raise _unwritable(error) from error
+
+    def _check_same(self) -> None:
+        """Return when what stands in the place can be the version; whether it is, `read` tells. Raises IntegrityViolation."""
+        if _size_of_regular(self._path.lstat(), self._key) != self._size:
+            raise IntegrityViolation(
+                f"another file stands where this version of {self._key!r} belongs",
+                remedy="Find out who changed the object store, and move the file away",
+            )
 
     def _open_file(self) -> BinaryIO:
         if self._file is None:
@@ -184,8 +201,49 @@ def checked(pieces: Iterable[bytes], key: str, digest: bytes) -> Iterator[bytes]
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(CHUNK_BYTES):
-        yield piece
+    try:
+        while piece := file.read(CHUNK_BYTES):
+            yield piece
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _open_regular(path: Path, key: str) -> BinaryIO:
+    """Open a version; a link in its place is not followed, and a pipe is not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise _missing(key) from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_regular(key) from None
+        raise _unreadable(error) from error
+    file = os.fdopen(descriptor, "rb")
+    try:
+        _size_of_regular(os.fstat(descriptor), key)
+    except IntegrityViolation:
+        file.close()
+        raise
+    return file
+
+
+def _size_of_regular(facts: os.stat_result, key: str) -> int:
+    if not stat.S_ISREG(facts.st_mode):
+        raise _not_regular(key)
+    return facts.st_size
+
+
+def _not_regular(key: str) -> IntegrityViolation:
+    return IntegrityViolation(
+        f"what stands for {key!r} in the object store is not a regular file",
+        remedy="Do not use it; restore the object and find out who changed the object store",
+    )
+
+
+def _unreadable(error: OSError) -> Unavailable:
+    return Unavailable(
+        f"the object store's directory cannot be read: {error.strerror}", remedy="Mend its mount or its permissions"
+    )
 
 
 def _missing(key: str) -> NotFound:
