@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from holdfast.core.audit import AuditAction
 from holdfast.core.canonical import Json
@@ -22,8 +22,8 @@ from holdfast.core.policy import (
 from holdfast.core.run import OriginReason, RunState, is_terminal
 from holdfast.core.seal import seal_document
 from holdfast.service.transaction import Change, new_id
-from holdfast.store.queries.runs import digests_of, earlier_try, newest_environment, pipeline_run_named
-from holdfast.store.tables import PipelineRunRow, PolicySnapshotRow, ProjectRow, RunRow
+from holdfast.store.queries.runs import digests_of, newest_try, pipeline_run_named
+from holdfast.store.tables import PolicySnapshotRow, RunRow
 from holdfast.wire.canonical import document_digest
 from holdfast.wire.run import RunRequest
 
@@ -35,6 +35,8 @@ class Bindings:
     """A Run's bindings, resolved."""
 
     environment_lock: UUID
+    environment_name: str
+    environment_number: int
     environment_digest: bytes
     policy_snapshot: UUID
     policy_digest: bytes
@@ -46,40 +48,42 @@ class Bindings:
     seal: bytes
 
 
-def bind_run(change: Change, project: str, request: RunRequest) -> Bindings:
+def bind_run(change: Change, project: str, request: RunRequest, found: Row[Any]) -> Bindings:
     """Return the bindings of a Run that is about to be created.
+
+    Args:
+        change: the creation.
+        project: the Project's name.
+        request: the Run asked for.
+        found: what `surroundings_of` found for it.
 
     Raises:
         InvalidRequest: a binding names nothing in this Project, an input has another digest or is no longer there.
         PolicyViolation: a rule refuses the Run.
     """
-    environment = newest_environment(change.connection, change.project, request.environment)
-    if environment is None:
+    if found.environment is None:
         raise InvalidRequest(
             f"Project {project!r} has no EnvironmentLock {request.environment!r}",
             remedy="Make one with `holdfast environment lock`",
         )
     inputs = _bind_inputs(change, project, request)
-    place = change.connection.execute(
-        select(ProjectRow.project_class, ProjectRow.data_plane).where(ProjectRow.id == change.project)
-    ).one()
     facts = RunFacts(
-        project_class=ProjectClass(place.project_class),
-        data_plane=DataPlaneKind(place.data_plane),
+        project_class=ProjectClass(change.found.project_class),
+        data_plane=DataPlaneKind(change.found.data_plane),
         has_commit=request.code is not None,
-        environment_kind=EnvironmentKind(environment.kind),
+        environment_kind=EnvironmentKind(found.environment_kind),
         has_inputs=bool(inputs),
         is_scheduled=request.pipeline_run is not None,
     )
     decisions = decide_run(facts)
     check_run(project, decisions)
     policy, policy_digest = take_snapshot(change, snapshot_document(project, facts, decisions))
-    origin_run, origin_reason = _bind_origin(change, project, request)
+    origin_run, origin_reason = _bind_origin(change, project, request, found)
     seal = document_digest(
         seal_document(
             project=project,
             code=request.code.model_dump(mode="json") if request.code else None,
-            environment_digest=text_of(environment.digest),
+            environment_digest=text_of(found.environment_digest),
             command=list(request.command),
             inputs={row["name"]: text_of(row["digest"]) for row in inputs},
             parameters=request.parameters,
@@ -89,8 +93,10 @@ def bind_run(change: Change, project: str, request: RunRequest) -> Bindings:
         )
     )
     return Bindings(
-        environment_lock=environment.id,
-        environment_digest=environment.digest,
+        environment_lock=found.environment,
+        environment_name=found.environment_name,
+        environment_number=found.environment_number,
+        environment_digest=found.environment_digest,
         policy_snapshot=policy,
         policy_digest=policy_digest,
         data_plane=facts.data_plane.value,
@@ -102,14 +108,19 @@ def bind_run(change: Change, project: str, request: RunRequest) -> Bindings:
     )
 
 
+_SNAPSHOT = select(PolicySnapshotRow.id).where(
+    PolicySnapshotRow.project_id == bindparam("in_project"), PolicySnapshotRow.digest == bindparam("digest")
+)
+
+
 def take_snapshot(change: Change, document: dict[str, Json]) -> tuple[UUID, bytes]:
     """Return id and digest of the PolicySnapshot with this content, taken now if there is none yet."""
     digest = document_digest(document)
-    here = (PolicySnapshotRow.project_id == change.project) & (PolicySnapshotRow.digest == digest)
-    if (found := change.connection.scalar(select(PolicySnapshotRow.id).where(here))) is not None:
+    here = {"in_project": change.project, "digest": digest}
+    if (found := change.connection.scalar(_SNAPSHOT, here)) is not None:
         return found, digest
     change.serialise("policy_snapshot", digest.hex())
-    if (found := change.connection.scalar(select(PolicySnapshotRow.id).where(here))) is not None:
+    if (found := change.connection.scalar(_SNAPSHOT, here)) is not None:
         return found, digest
     identity = new_id()
     change.connection.execute(
@@ -151,34 +162,26 @@ def _bind_inputs(change: Change, project: str, request: RunRequest) -> list[dict
     return rows
 
 
-def _bind_origin(change: Change, project: str, request: RunRequest) -> tuple[UUID | None, str | None]:
+def _bind_origin(change: Change, project: str, request: RunRequest, found: Row[Any]) -> tuple[UUID | None, str | None]:
     if request.pipeline_run is None:
         return None, None
-    dag_id = change.connection.scalar(
-        select(PipelineRunRow.dag_id).where(
-            PipelineRunRow.project_id == change.project, PipelineRunRow.id == request.pipeline_run
-        )
-    )
-    if dag_id is None:
+    if found.dag_id is None:
         raise NotFound(
             f"there is no PipelineRun {request.pipeline_run} in Project {project!r}", remedy="Create it first"
         )
-    before = earlier_try(
-        change.connection, request.pipeline_run, request.task_id, request.map_index, request.try_number
-    )
-    if before is not None:
-        _lose_open(change, before.id, before.state, request.try_number)
-        return before.id, (request.origin_reason or OriginReason.RETRY).value
+    if found.earlier_run is not None:
+        _lose_open(change, found.earlier_run, found.earlier_state, request.try_number)
+        return found.earlier_run, (request.origin_reason or OriginReason.RETRY).value
     if request.rerun_of is None:
         return None, None
-    again = pipeline_run_named(change.connection, change.project, dag_id, request.rerun_of)
+    again = pipeline_run_named(change.connection, change.project, found.dag_id, request.rerun_of)
     if again is None:
         raise InvalidRequest(
-            f"rerun_of names DagRun {request.rerun_of!r} of {dag_id!r}, which has no PipelineRun",
+            f"rerun_of names DagRun {request.rerun_of!r} of {found.dag_id!r}, which has no PipelineRun",
             remedy="Give the run id of one that ran",
         )
-    origin = earlier_try(change.connection, again, request.task_id, request.map_index, None)
-    return (origin.id, OriginReason.RERUN.value) if origin is not None else (None, None)
+    origin = newest_try(change.connection, again, request.task_id, request.map_index)
+    return (origin, OriginReason.RERUN.value) if origin is not None else (None, None)
 
 
 def _lose_open(change: Change, run: UUID, state: str, try_number: int) -> None:

@@ -1,6 +1,6 @@
 """What a Run made: declared, complete, stored, and exactly what is stored."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from holdfast.core.errors import IntegrityViolation, InvalidRequest
 from holdfast.core.run import RunState
 from holdfast.ports import ObjectStore
 from holdfast.service.transaction import Change, new_id
-from holdfast.wire.run import Run, RunFinish, StoredFile
+from holdfast.wire.run import RunFinish, StoredFile
 
 
 def object_key(project_id: UUID | None, run: UUID, name: str) -> str:
@@ -18,7 +18,7 @@ def object_key(project_id: UUID | None, run: UUID, name: str) -> str:
     return f"{project_id}/{run}/{name}"
 
 
-def check_declared(run: Run, names: Iterable[str]) -> set[str]:
+def check_declared(run: UUID, declared: Mapping[str, str], names: Iterable[str]) -> set[str]:
     """Return the declared outputs that the names belong to.
 
     Raises:
@@ -27,17 +27,17 @@ def check_declared(run: Run, names: Iterable[str]) -> set[str]:
     used = set()
     for name in names:
         output, _, rest = name.partition("/")
-        path = run.outputs.get(output)
+        path = declared.get(output)
         if path is None or path.endswith("/") != bool(rest):
             raise InvalidRequest(
-                f"Run {run.id} did not declare the output {name!r}",
-                remedy=f"Declared are: {', '.join(sorted(run.outputs)) or 'none'}; add it to the Run's outputs",
+                f"Run {run} did not declare the output {name!r}",
+                remedy=f"Declared are: {', '.join(sorted(declared)) or 'none'}; add it to the Run's outputs",
             )
         used.add(output)
     return used
 
 
-def check_outputs(run: Run, request: RunFinish) -> None:
+def check_outputs(run: UUID, declared: Mapping[str, str], request: RunFinish) -> None:
     """Return when every output was declared, once, and a Run that succeeded brings all of them.
 
     Raises:
@@ -45,11 +45,11 @@ def check_outputs(run: Run, request: RunFinish) -> None:
     """
     names = [file.name for file in request.artifacts]
     if len(set(names)) != len(names):
-        raise InvalidRequest(f"Run {run.id} brings an output twice", remedy="Register each file once")
-    used = check_declared(run, names)
-    if request.state is RunState.SUCCEEDED and (missing := sorted(set(run.outputs) - used)):
+        raise InvalidRequest(f"Run {run} brings an output twice", remedy="Register each file once")
+    used = check_declared(run, declared, names)
+    if request.state is RunState.SUCCEEDED and (missing := sorted(set(declared) - used)):
         raise InvalidRequest(
-            f"Run {run.id} declared {', '.join(missing)} and did not write it",
+            f"Run {run} declared {', '.join(missing)} and did not write it",
             remedy="Write it below $HOLDFAST_OUTPUTS, or take it out of the Run's outputs",
             details={"missing": missing},
         )

@@ -21,11 +21,13 @@ from holdfast.service.staging import StagingService
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
-from holdfast.store.queries.runs import RUNS, run_by_id, run_by_key
+from holdfast.store.queries.runs import RUNS, joined, outputs_of, run_by_id, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
 from holdfast.wire.run import PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
 from holdfast.wire.types import Page
+
+_INSERT = insert(RunRow).returning(*RunRow.__table__.c)
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,12 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         digest = document_digest(request.model_dump(mode="json"))
 
         def apply(change: Change) -> Run:
-            if (
-                row := run_by_key(change.connection, change.project, bytes.fromhex(request.idempotency_key))
-            ) is not None:
+            found = surroundings_of(change.connection, change.project, request)
+            if found.same_run is not None:
                 change.nothing_changed()
+                row = run_by_id(change.connection, change.project, name, found.same_run)
                 return _same_request(row, digest, mapping.run_of(row, name))
-            bindings = bind_run(change, name, request)
-            identity = self._insert(change, request, digest, bindings)
-            return mapping.run_of(run_by_id(change.connection, change.project, name, identity), name)
+            return self._insert(change, name, request, digest, bind_run(change, name, request, found))
 
         try:
             return self.transactions.change("runs.create", Permission.RUN_WRITE, name, request, key, Run, apply)
@@ -68,11 +68,12 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             # Two creations of one try at the same time: the other one has committed, and now it is found.
             return self.transactions.change("runs.create", Permission.RUN_WRITE, name, request, key, Run, apply)
 
-    def _insert(self, change: Change, request: RunRequest, digest: bytes, bindings: Bindings) -> UUID:
+    @staticmethod
+    def _insert(change: Change, name: str, request: RunRequest, digest: bytes, bindings: Bindings) -> Run:
         identity = new_id()
         code = request.code
-        change.connection.execute(
-            insert(RunRow),
+        row = change.connection.execute(
+            _INSERT,
             {
                 "id": identity,
                 "project_id": change.project,
@@ -99,7 +100,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                 "seal": bindings.seal,
                 "state": RunState.CREATED,
             },
-        )
+        ).one()
         if bindings.inputs:
             change.connection.execute(
                 insert(RunInputRow),
@@ -123,7 +124,25 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                 "origin_reason": bindings.origin_reason,
             },
         )
-        return identity
+        return mapping.run_of(
+            joined(
+                row,
+                environment_name=bindings.environment_name,
+                environment_number=bindings.environment_number,
+                environment_digest=bindings.environment_digest,
+                policy_digest=bindings.policy_digest,
+                inputs=[
+                    {
+                        "name": bound["name"],
+                        "dataset_version": bound["dataset_version_id"],
+                        "artifact": bound["artifact_id"],
+                        "digest": bound["digest"].hex(),
+                    }
+                    for bound in bindings.inputs
+                ],
+            ),
+            name,
+        )
 
     def start(self, name: str, run: UUID, request: RunStart, *, key: str | None = None) -> Run:
         """Take a Run to `running` under a fence; under the same fence again it stays. Raises StateConflict under another one."""
@@ -173,8 +192,8 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             IntegrityViolation: what is stored is not what is to be registered.
         """
         with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
-            before = mapping.run_of(run_by_id(connection, found.project_id, name, run), name)
-        check_outputs(before, request)
+            declared = outputs_of(connection, found.project_id, name, run).outputs
+        check_outputs(run, declared, request)
         # Outside the transaction: the object store must not hold a lock in the database.
         check_stored(self.objects, found.project_id, run, request.artifacts)
 
@@ -273,9 +292,12 @@ def _move(
     """Take a locked Run to a state and record it."""
     check_run_transition(str(row.id), RunState(row.state), after)
     ended = {"ended_at": func.now()} if is_terminal(after) else {}
-    change.connection.execute(
-        update(RunRow).where(RunRow.id == row.id).values(state=after, since=func.now(), **values, **ended)
-    )
+    changed = change.connection.execute(
+        update(RunRow)
+        .where(RunRow.id == row.id)
+        .values(state=after, since=func.now(), **values, **ended)
+        .returning(*RunRow.__table__.c)
+    ).one()
     change.record(
         action,
         "run",
@@ -283,4 +305,4 @@ def _move(
         {"before": row.state, "after": after.value, "seal": text_of(row.seal), **content},
         reason=reason,
     )
-    return mapping.run_of(run_by_id(change.connection, change.project, name, row.id), name)
+    return mapping.run_of(joined(row, **changed._asdict()), name)

@@ -14,8 +14,7 @@ from holdfast.core.run import RunState, is_terminal
 from holdfast.ports import ObjectStore
 from holdfast.service.outputs import check_declared, object_key
 from holdfast.service.transaction import Transactions
-from holdfast.store import mapping
-from holdfast.store.queries.runs import run_by_id
+from holdfast.store.queries.runs import outputs_of
 from holdfast.store.tables import ArtifactRow, DatasetFileRow, DatasetVersionRow, RunInputRow
 from holdfast.wire.run import Grant, Grants, OutputFile, StagedDataset, StagedFile, Staging, UploadRequest
 
@@ -73,7 +72,7 @@ class StagingService:
         """Return what an agent needs to put the Run's inputs in place; raises StateConflict where the Run has ended."""
         maker = GrantMaker.of(self.objects, self.grant_lifetime_s)
         with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
-            _check_open(run, run_by_id(connection, found.project_id, name, run).state)
+            _check_open(run, outputs_of(connection, found.project_id, name, run).state)
             bound = RunInputRow.run_id == run
             artifacts = connection.execute(
                 select(RunInputRow.name.label("input_name"), *ArtifactRow.__table__.c)
@@ -110,9 +109,9 @@ class StagingService:
         """Return leave to store these outputs of a Run; raises InvalidRequest for one that was not declared."""
         maker = GrantMaker.of(self.objects, self.grant_lifetime_s)
         with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
-            row = run_by_id(connection, found.project_id, name, run)
+            row = outputs_of(connection, found.project_id, name, run)
             _check_open(run, row.state)
-            check_declared(mapping.run_of(row, name), (file.name for file in request.files))
+            check_declared(run, row.outputs, (file.name for file in request.files))
         return Grants(
             grants=[maker.upload(object_key(found.project_id, run, file.name), file) for file in request.files]
         )

@@ -44,10 +44,19 @@ class Change:
     """A change while it is being applied."""
 
     connection: Connection
-    access: Access
-    project_id: UUID | None
+    found: Authorisation
     events: list[dict[str, object]] = field(default_factory=list)
     is_unchanged: bool = False
+
+    @property
+    def access(self) -> Access:
+        """What the caller may do there."""
+        return self.found.access
+
+    @property
+    def project_id(self) -> UUID | None:
+        """The Project's id, None for the platform."""
+        return self.found.project_id
 
     @property
     def caller(self) -> Caller:
@@ -189,7 +198,7 @@ class Transactions:
                     return _replayed(key, digest, found.reply, reply)
                 self._check_archived(found, permission)
                 self.probe("authorised")
-                change = Change(connection, found.access, found.project_id)
+                change = Change(connection, found)
                 refusal, result = None, None
                 try:
                     result = apply(change)

@@ -121,7 +121,7 @@ def _input_of(entry: dict[str, Any]) -> run.RunInput:
     )
 
 
-def run_of(row: Row[Any], project_name: str) -> run.Run:
+def run_of(row: Any, project_name: str) -> run.Run:
     """Return a Run from a row of `queries.runs.RUNS`."""
     code = (
         run.CodeRef(repository=row.code_repository, commit=row.code_commit, path=row.code_path or "")

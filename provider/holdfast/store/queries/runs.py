@@ -1,10 +1,12 @@
 """Runs with what they are bound to, and the lookups that creating one needs."""
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ARRAY, Connection, Row, Select, Uuid, and_, bindparam, func, literal, select, true
+from sqlalchemy.orm import aliased
 
 from holdfast.core.errors import NotFound
 from holdfast.store.tables import (
@@ -16,6 +18,7 @@ from holdfast.store.tables import (
     RunInputRow,
     RunRow,
 )
+from holdfast.wire.run import RunRequest
 
 _inputs = (
     select(
@@ -50,32 +53,121 @@ RUNS: Select[Any] = (
 )
 
 
+# Statements that stand here are built once; building one costs more than running it.
+_HERE = (RunRow.project_id == bindparam("in_project"), RunRow.id == bindparam("run"))
+_BY_ID = RUNS.where(*_HERE)
+_BY_ID_LOCKED = _BY_ID.with_for_update(of=RunRow)
+_OUTPUTS = select(RunRow.state, RunRow.outputs).where(*_HERE)
+
+_environment = (
+    select(
+        EnvironmentLockRow.id,
+        EnvironmentLockRow.name,
+        EnvironmentLockRow.number,
+        EnvironmentLockRow.kind,
+        EnvironmentLockRow.digest,
+    )
+    .where(
+        EnvironmentLockRow.project_id == bindparam("in_project"), EnvironmentLockRow.name == bindparam("environment")
+    )
+    .order_by(EnvironmentLockRow.number.desc())
+    .limit(1)
+    .lateral("environment")
+)
+_same = aliased(RunRow, name="same")
+_earlier = aliased(RunRow, name="earlier")
+_before = (
+    select(_earlier.id, _earlier.state)
+    .where(
+        _earlier.pipeline_run_id == PipelineRunRow.id,
+        _earlier.task_id == bindparam("task_id"),
+        _earlier.map_index == bindparam("map_index"),
+        _earlier.try_number < bindparam("try_number"),
+    )
+    .order_by(_earlier.try_number.desc(), _earlier.id.desc())
+    .limit(1)
+    .lateral("before")
+)
+_ONE = select(literal(1).label("one")).subquery()
+_SURROUNDINGS = (
+    select(
+        _same.id.label("same_run"),
+        _environment.c.id.label("environment"),
+        _environment.c.name.label("environment_name"),
+        _environment.c.number.label("environment_number"),
+        _environment.c.kind.label("environment_kind"),
+        _environment.c.digest.label("environment_digest"),
+        PipelineRunRow.dag_id,
+        _before.c.id.label("earlier_run"),
+        _before.c.state.label("earlier_state"),
+    )
+    .select_from(_ONE)
+    .outerjoin(
+        _same, and_(_same.project_id == bindparam("in_project"), _same.idempotency_key == bindparam("idempotency_key"))
+    )
+    .outerjoin(_environment, true())
+    .outerjoin(
+        PipelineRunRow,
+        and_(PipelineRunRow.project_id == bindparam("in_project"), PipelineRunRow.id == bindparam("pipeline_run")),
+    )
+    .outerjoin(_before, true())
+)
+
+
 def run_by_id(
     connection: Connection, project_id: UUID | None, project: str, run: UUID, *, lock: bool = False
 ) -> Row[Any]:
     """Return a row of RUNS, its Run locked against other changes when asked; raises NotFound."""
-    statement = RUNS.where(RunRow.project_id == project_id, RunRow.id == run)
-    row = connection.execute(statement.with_for_update(of=RunRow) if lock else statement).one_or_none()
+    row = connection.execute(_BY_ID_LOCKED if lock else _BY_ID, {"in_project": project_id, "run": run}).one_or_none()
     if row is None:
-        raise NotFound(f"there is no Run {run} in Project {project!r}", remedy="List them with `holdfast run list`")
+        raise _no_run(run, project)
     return row
 
 
-def run_by_key(connection: Connection, project_id: UUID, idempotency_key: bytes) -> Row[Any] | None:
-    """Return the Run that has been created for a try, if any."""
-    return connection.execute(
-        RUNS.where(RunRow.project_id == project_id, RunRow.idempotency_key == idempotency_key)
-    ).one_or_none()
+def joined(row: Row[Any], **more: Any) -> SimpleNamespace:
+    """Return a row together with other columns, which win: what a SELECT after the change would show, without asking for it."""
+    return SimpleNamespace(**{**row._asdict(), **more})
 
 
-def newest_environment(connection: Connection, project_id: UUID, name: str) -> Row[Any] | None:
-    """Return the newest EnvironmentLock of a name."""
+def outputs_of(connection: Connection, project_id: UUID | None, project: str, run: UUID) -> Row[str, dict[str, Any]]:
+    """Return a Run's state and declared outputs; raises NotFound."""
+    row = connection.execute(_OUTPUTS, {"in_project": project_id, "run": run}).one_or_none()
+    if row is None:
+        raise _no_run(run, project)
+    return row
+
+
+def _no_run(run: UUID, project: str) -> NotFound:
+    return NotFound(f"there is no Run {run} in Project {project!r}", remedy="List them with `holdfast run list`")
+
+
+def surroundings_of(connection: Connection, project_id: UUID, request: RunRequest) -> Row[Any]:
+    """Return what there is already around a Run that is to be created, in one round trip.
+
+    That is the Run of the same try (`same_run`), the newest EnvironmentLock of the name, the PipelineRun's Dag, and the Run of the newest
+    earlier try of the same task instance; each None where there is none.
+    """
     return connection.execute(
-        select(*EnvironmentLockRow.__table__.c)
-        .where(EnvironmentLockRow.project_id == project_id, EnvironmentLockRow.name == name)
-        .order_by(EnvironmentLockRow.number.desc())
-        .limit(1)
-    ).one_or_none()
+        _SURROUNDINGS,
+        {
+            "in_project": project_id,
+            "idempotency_key": bytes.fromhex(request.idempotency_key),
+            "environment": request.environment,
+            "pipeline_run": request.pipeline_run,
+            "task_id": request.task_id,
+            "map_index": request.map_index,
+            "try_number": request.try_number,
+        },
+    ).one()
+
+
+def _digests(table: type[DatasetVersionRow | ArtifactRow]) -> Select[UUID, bytes, str]:
+    return select(table.id, table.digest, table.state).where(
+        table.project_id == bindparam("in_project"), table.id == func.any(bindparam("wanted", type_=ARRAY(Uuid)))
+    )
+
+
+_DATASET_VERSIONS, _ARTIFACTS = _digests(DatasetVersionRow), _digests(ArtifactRow)
 
 
 def digests_of(
@@ -83,23 +175,21 @@ def digests_of(
 ) -> dict[UUID, tuple[bytes, str]]:
     """Return digest and state of the DatasetVersions and Artifacts that are in the Project."""
     found = {}
-    for table, wanted in ((DatasetVersionRow, list(dataset_versions)), (ArtifactRow, list(artifacts))):
+    for statement, wanted in ((_DATASET_VERSIONS, list(dataset_versions)), (_ARTIFACTS, list(artifacts))):
         if wanted:
-            rows = connection.execute(
-                select(table.id, table.digest, table.state).where(table.project_id == project_id, table.id.in_(wanted))
-            )
+            rows = connection.execute(statement, {"in_project": project_id, "wanted": wanted})
             found.update({row.id: (row.digest, row.state) for row in rows})
     return found
 
 
-def earlier_try(connection: Connection, pipeline_run: UUID, task_id: str, map_index: int, before: int | None) -> Any:
-    """Return the newest Run of a task instance, or the newest one before a try."""
-    statement = select(RunRow.id, RunRow.state, RunRow.try_number).where(
-        RunRow.pipeline_run_id == pipeline_run, RunRow.task_id == task_id, RunRow.map_index == map_index
+def newest_try(connection: Connection, pipeline_run: UUID, task_id: str, map_index: int) -> UUID | None:
+    """Return the newest Run of a task instance."""
+    return connection.scalar(
+        select(RunRow.id)
+        .where(RunRow.pipeline_run_id == pipeline_run, RunRow.task_id == task_id, RunRow.map_index == map_index)
+        .order_by(RunRow.try_number.desc(), RunRow.id.desc())
+        .limit(1)
     )
-    if before is not None:
-        statement = statement.where(RunRow.try_number < before)
-    return connection.execute(statement.order_by(RunRow.try_number.desc(), RunRow.id.desc()).limit(1)).one_or_none()
 
 
 def pipeline_run_named(connection: Connection, project_id: UUID, dag_id: str, run_id: str) -> UUID | None:
