@@ -1,105 +1,96 @@
 """The evidence of a promotion: what is approved, by digest, and whether it is still that."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ARRAY, Connection, Row, Uuid, bindparam, func, select
 
 from holdfast.core.canonical import Json
 from holdfast.core.digest import text_of
 from holdfast.core.errors import HoldfastError, IntegrityViolation, NotFound
 from holdfast.ports import ObjectStore
-from holdfast.store.queries.models import seals_of
-from holdfast.store.tables import ArtifactRow, ModelVersionArtifactRow, PipelineRunRow, ServiceTokenRow
+from holdfast.store.tables import ServiceTokenRow
+
+_TOKEN_MAKERS = select(ServiceTokenRow.created_by).where(
+    ServiceTokenRow.id == func.any(bindparam("tokens", type_=ARRAY(Uuid)))
+)
 
 
-def collect_evidence(connection: Connection, project: str, version: Any, alias: str, policy: Any) -> dict[str, Json]:
+def collect_evidence(
+    project: str, found: Sequence[Row[Any]], alias: str, policy: tuple[str, int, bytes]
+) -> dict[str, Json]:
     """Return the document whose digest an approval signs; collected again later, it is the same unless something under it changed.
 
     Args:
-        connection: where to read.
         project: the Project's name.
-        version: a row of MODEL_VERSIONS.
+        found: what `foundations_of` found for the ModelVersion.
         alias: what is to move.
-        policy: a row of the promotion policy.
+        policy: name, version and digest of the promotion policy.
     """
-    runs = seals_of(connection, [UUID(entry["run"]) for entry in version.artifacts])
-    states = {row.id: row.state for row in artifacts_of(connection, version.id)}
+    version, (policy_name, policy_version, policy_digest) = found[0], policy
     return {
         "format": "holdfast.promotion-evidence/1",
         "project": project,
         "model": version.model,
-        "model_version": str(version.id),
+        "model_version": str(version.model_version_id),
         "number": version.number,
         "alias": alias,
         "artifacts": sorted(
             (
                 {
-                    "artifact": entry["artifact"],
-                    "role": entry["role"],
-                    "digest": entry["digest"],
-                    "run": entry["run"],
-                    "state": states[UUID(entry["artifact"])],
+                    "artifact": str(row.artifact_id),
+                    "role": row.role,
+                    "digest": text_of(row.bound_digest),
+                    "run": str(row.run_id),
+                    "state": row.artifact_state,
                 }
-                for entry in version.artifacts
+                for row in found
             ),
-            key=lambda entry: (str(entry["role"]), str(entry["artifact"])),
+            key=lambda entry: (entry["role"], entry["artifact"]),
         ),
-        "run_seals": {str(identity): text_of(row.seal) for identity, row in runs.items()},
+        "run_seals": {str(row.run_id): text_of(row.run_seal) for row in found},
         "metrics": dict(version.metrics),
-        "policy": {"name": policy.name, "version": policy.version, "digest": text_of(policy.digest)},
+        "policy": {"name": policy_name, "version": policy_version, "digest": text_of(policy_digest)},
     }
 
 
-def creators_of(connection: Connection, version: Any, requester: str, on_behalf_of: str | None) -> list[str]:
+def creators_of(
+    connection: Connection, found: Sequence[Row[Any]], requester: str, on_behalf_of: str | None
+) -> list[str]:
     """Return everybody who had a part in what is to be promoted: none of them may decide on it.
 
     That is who registered the ModelVersion, who created the Runs behind it and triggered their PipelineRuns, who requests the
     promotion, the person on whose behalf a service token does, and who made a service token that did any of it: its secret was
     theirs. The database refuses a promotion that leaves one of them out.
     """
-    runs = seals_of(connection, [UUID(entry["run"]) for entry in version.artifacts])
-    pipelines = [row.pipeline_run_id for row in runs.values() if row.pipeline_run_id is not None]
-    triggered = connection.scalars(select(PipelineRunRow.triggered_by).where(PipelineRunRow.id.in_(pipelines))).all()
-    people = {version.created_by, requester, on_behalf_of, *(row.created_by for row in runs.values())}
-    people |= {f"user:{name}" for name in triggered if name}
+    people = {found[0].registered_by, requester, on_behalf_of, *(row.run_created_by for row in found)}
+    people |= {f"user:{row.triggered_by}" for row in found if row.triggered_by}
     tokens = [UUID(person.removeprefix("token:")) for person in people if person and person.startswith("token:")]
-    people |= set(connection.scalars(select(ServiceTokenRow.created_by).where(ServiceTokenRow.id.in_(tokens))))
+    people |= set(connection.scalars(_TOKEN_MAKERS, {"tokens": tokens}))
     return sorted(person for person in people if person)
 
 
-def artifacts_of(connection: Connection, version: UUID) -> list[Any]:
-    """Return the rows of a ModelVersion's Artifacts."""
-    return list(
-        connection.execute(
-            select(*ArtifactRow.__table__.c)
-            .join(ModelVersionArtifactRow, ModelVersionArtifactRow.artifact_id == ArtifactRow.id)
-            .where(ModelVersionArtifactRow.model_version_id == version)
-        )
-    )
-
-
-def find_changed_bytes(objects: ObjectStore, artifacts: Iterable[Any]) -> HoldfastError | None:
-    """Return what is wrong with the stored bytes of Artifacts, None when they are what was recorded. Reads all of them.
+def find_changed_bytes(objects: ObjectStore, found: Sequence[Row[Any]]) -> HoldfastError | None:
+    """Return what is wrong with the stored bytes of a ModelVersion's Artifacts, None when they are what was recorded. Reads all of them.
 
     Args:
         objects: where the bytes are.
-        artifacts: rows of `artifacts_of`.
+        found: what `foundations_of` found for the ModelVersion.
     """
-    for row in artifacts:
+    for row in found:
         try:
             for _ in objects.read(row.object_key, row.version_id, row.digest):
                 continue
         except NotFound:
             return IntegrityViolation(
-                f"the bytes of Artifact {row.id} are gone, so the approval is void",
+                f"the bytes of Artifact {row.artifact_id} are gone, so the approval is void",
                 remedy="Restore them, or request a new promotion",
             )
-        except IntegrityViolation as found:
+        except IntegrityViolation as violation:
             return IntegrityViolation(
-                f"the bytes of Artifact {row.id} are not those that were approved, so the approval is void",
+                f"the bytes of Artifact {row.artifact_id} are not those that were approved, so the approval is void",
                 remedy="Find out who changed the object store; request a new promotion",
-                details=found.details,
+                details=violation.details,
             )
     return None

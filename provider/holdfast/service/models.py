@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, func, insert, select
+from sqlalchemy import Row, ScalarSelect, func, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
@@ -19,11 +19,20 @@ from holdfast.core.run import RunState
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.transaction import Change, Transactions, new_id
 from holdfast.store import mapping
-from holdfast.store.queries.models import ALIASES, MODEL_VERSIONS, assignment_at, model_version_by_id, seals_of
+from holdfast.store.queries.models import (
+    ALIASES,
+    MODEL_VERSIONS,
+    assignment_at,
+    model_named,
+    model_version_by_id,
+    sources_of,
+)
 from holdfast.store.queries.page import page_of
-from holdfast.store.tables import AliasAssignmentRow, ArtifactRow, ModelRow, ModelVersionArtifactRow, ModelVersionRow
+from holdfast.store.tables import AliasAssignmentRow, ModelRow, ModelVersionArtifactRow, ModelVersionRow
 from holdfast.wire.model import AliasAssignment, Model, ModelVersion, ModelVersionRequest
 from holdfast.wire.types import Page
+
+_INSERT = insert(ModelVersionRow).returning(*ModelVersionRow.__table__.c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,59 +57,51 @@ class ModelService:
 
         def apply(change: Change) -> ModelVersion:
             artifacts = _available(change, name, wanted)
-            runs = seals_of(change.connection, [row.run_id for row in artifacts.values()])
-            for row in artifacts.values():
-                if runs[row.run_id].state != RunState.SUCCEEDED:
-                    raise InvalidRequest(
-                        f"Artifact {row.id} is of Run {row.run_id}, which is {runs[row.run_id].state}",
-                        remedy="Register Artifacts of Runs that succeeded",
-                    )
-            model_id = _ensure_model(change, model)
-            if (same := _same_version(change, model_id, set(wanted), request.artifact)) is not None:
+            change.serialise("model", model)
+            found = model_named(change.connection, change.project, model, request.artifact, wanted)
+            if found is not None and found.same_version is not None:
                 change.nothing_changed()
                 return mapping.model_version_of(
-                    model_version_by_id(change.connection, change.project, name, same), name
+                    model_version_by_id(change.connection, change.project, name, found.same_version), name
                 )
             metrics: dict[str, float] = {}
             for identity in (*request.evidence, request.artifact):
-                metrics = {**runs[artifacts[identity].run_id].metrics, **metrics}
-            version = self._insert(change, model, model_id, request, artifacts, metrics)
-            return mapping.model_version_of(model_version_by_id(change.connection, change.project, name, version), name)
+                metrics = {**artifacts[identity].metrics, **metrics}
+            model_id = found.id if found is not None else _insert_model(change, model)
+            number = 1 + ((found.newest_number or 0) if found is not None else 0)
+            return self._insert(change, name, model, model_id, number, request, artifacts, metrics)
 
         return self.transactions.change(
             f"models.register/{model}", Permission.MODEL_WRITE, name, request, key, ModelVersion, apply
         )
 
+    @staticmethod
     def _insert(
-        self,
         change: Change,
+        name: str,
         model: str,
         model_id: UUID,
+        number: int,
         request: ModelVersionRequest,
-        artifacts: dict[UUID, Any],
+        artifacts: dict[UUID, Row[Any]],
         metrics: dict[str, float],
-    ) -> UUID:
-        number = 1 + (
-            change.connection.scalar(
-                select(func.max(ModelVersionRow.number)).where(ModelVersionRow.model_id == model_id)
-            )
-            or 0
-        )
+    ) -> ModelVersion:
         identity = new_id()
         source_run = artifacts[request.artifact].run_id
-        change.connection.execute(
-            insert(ModelVersionRow).values(
-                id=identity,
-                project_id=change.project,
-                model_id=model_id,
-                number=number,
-                source_run_id=source_run,
-                metrics=metrics,
-                description=request.description,
-                state=ModelVersionState.DRAFT,
-                created_by=change.caller.principal,
-            )
-        )
+        row = change.connection.execute(
+            _INSERT,
+            {
+                "id": identity,
+                "project_id": change.project,
+                "model_id": model_id,
+                "number": number,
+                "source_run_id": source_run,
+                "metrics": metrics,
+                "description": request.description,
+                "state": ModelVersionState.DRAFT,
+                "created_by": change.caller.principal,
+            },
+        ).one()
         roles = {request.artifact: "model", **dict.fromkeys(request.evidence, "evidence")}
         change.connection.execute(
             insert(ModelVersionArtifactRow),
@@ -124,7 +125,16 @@ class ModelService:
             },
         }
         change.record(AuditAction.MODEL_VERSION_REGISTERED, "model_version", identity, content)
-        return identity
+        bound = [
+            {
+                "artifact": artifact,
+                "run": artifacts[artifact].run_id,
+                "role": role,
+                "digest": text_of(artifacts[artifact].digest),
+            }
+            for artifact, role in roles.items()
+        ]
+        return mapping.model_version_of(mapping.joined(row, model=model, artifacts=bound), name)
 
     def get_version(self, name: str, version: UUID) -> ModelVersion:
         """Return a ModelVersion; raises NotFound."""
@@ -228,13 +238,8 @@ def _named(project_id: UUID | None, model: str) -> ScalarSelect[UUID]:
     )
 
 
-def _available(change: Change, project: str, wanted: list[UUID]) -> dict[UUID, Any]:
-    rows = change.connection.execute(
-        select(ArtifactRow.id, ArtifactRow.run_id, ArtifactRow.digest, ArtifactRow.state).where(
-            ArtifactRow.project_id == change.project, ArtifactRow.id.in_(wanted)
-        )
-    )
-    found = {row.id: row for row in rows}
+def _available(change: Change, project: str, wanted: list[UUID]) -> dict[UUID, Row[Any]]:
+    found = sources_of(change.connection, change.project, wanted)
     for identity in wanted:
         if identity not in found:
             raise InvalidRequest(
@@ -244,27 +249,16 @@ def _available(change: Change, project: str, wanted: list[UUID]) -> dict[UUID, A
             raise InvalidRequest(
                 f"Artifact {identity} is {found[identity].state}", remedy="Register one that is available"
             )
+    for row in found.values():
+        if row.run_state != RunState.SUCCEEDED:
+            raise InvalidRequest(
+                f"Artifact {row.id} is of Run {row.run_id}, which is {row.run_state}",
+                remedy="Register Artifacts of Runs that succeeded",
+            )
     return found
 
 
-def _ensure_model(change: Change, model: str) -> UUID:
-    change.serialise("model", model)
-    here = select(ModelRow.id).where(ModelRow.project_id == change.project, ModelRow.name == model)
-    if (found := change.connection.scalar(here)) is not None:
-        return found
+def _insert_model(change: Change, model: str) -> UUID:
     identity = new_id()
     change.connection.execute(insert(ModelRow).values(id=identity, project_id=change.project, name=model))
     return identity
-
-
-def _same_version(change: Change, model_id: UUID, wanted: set[UUID], artifact: UUID) -> UUID | None:
-    mine = ModelVersionArtifactRow
-    candidates = change.connection.scalars(
-        select(mine.model_version_id)
-        .join(ModelVersionRow, ModelVersionRow.id == mine.model_version_id)
-        .where(mine.artifact_id == artifact, mine.role == "model", ModelVersionRow.model_id == model_id)
-    ).all()
-    for candidate in candidates:
-        if set(change.connection.scalars(select(mine.artifact_id).where(mine.model_version_id == candidate))) == wanted:
-            return candidate
-    return None

@@ -1,11 +1,12 @@
 """Promotions: evidence is fixed when one is requested, decisions sign it, execution moves the alias."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Interval, Row, bindparam, func, insert, select, update
 
 from holdfast.core.access import Permission, Role
 from holdfast.core.audit import AuditAction, Outcome
@@ -22,17 +23,16 @@ from holdfast.core.promotion import (
     evaluate_gate,
 )
 from holdfast.ports import DEFAULT_LIMIT, ObjectStore
-from holdfast.service.evidence import artifacts_of, collect_evidence, creators_of, find_changed_bytes
+from holdfast.service.evidence import collect_evidence, creators_of, find_changed_bytes
 from holdfast.service.policies import PolicyService, gates_of
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
-from holdfast.store.queries.models import ALIASES, PROMOTIONS, model_version_by_id, newest_policy, promotion_by_id
+from holdfast.store.queries.models import ALIASES, PROMOTIONS, foundations_of, newest_policy, promotion_by_id
 from holdfast.store.queries.page import page_of
 from holdfast.store.tables import (
     AliasAssignmentRow,
     ModelVersionRow,
     PromotionDecisionRow,
-    PromotionPolicyRow,
     PromotionRow,
 )
 from holdfast.wire.canonical import document_digest
@@ -45,6 +45,27 @@ from holdfast.wire.model import (
     PromotionRequest,
 )
 from holdfast.wire.types import Page
+
+# Statements that stand here are built once; building one costs more than running it.
+_INSERT = (
+    insert(PromotionRow)
+    .values(expires_at=func.now() + bindparam("lifetime", type_=Interval))
+    .returning(*PromotionRow.__table__.c)
+)
+_INSERT_DECISION = insert(PromotionDecisionRow).returning(PromotionDecisionRow.created_at)
+_MOVE_PROMOTION = (
+    update(PromotionRow).where(PromotionRow.id == bindparam("promotion")).values(state=bindparam("becomes"))
+)
+_MOVE_VERSION = (
+    update(ModelVersionRow).where(ModelVersionRow.id == bindparam("version")).values(state=bindparam("becomes"))
+)
+_POINTS_AT = (
+    select(AliasAssignmentRow.model_version_id)
+    .where(AliasAssignmentRow.model_id == bindparam("of_model"), AliasAssignmentRow.alias == bindparam("of_alias"))
+    .order_by(AliasAssignmentRow.valid_from.desc(), AliasAssignmentRow.recorded_at.desc())
+    .limit(1)
+)
+_INSERT_ASSIGNMENT = insert(AliasAssignmentRow).returning(*AliasAssignmentRow.__table__.c)
 
 
 @dataclass(frozen=True)
@@ -63,13 +84,14 @@ class PromotionService(PolicyService):
         """
 
         def apply(change: Change) -> Promotion:
-            version = model_version_by_id(change.connection, change.project, name, request.model_version)
+            found = foundations_of(change.connection, change.project, name, request.model_version)
+            version = found[0]
             policy = newest_policy(change.connection, change.project, request.policy)
             if policy is None:
                 raise InvalidRequest(
                     f"Project {name!r} has no promotion policy {request.policy!r}", remedy="`holdfast policy define`"
                 )
-            evidence = collect_evidence(change.connection, name, version, request.alias, policy)
+            evidence = collect_evidence(name, found, request.alias, (policy.name, policy.version, policy.digest))
             digest = document_digest(evidence)
             results = [
                 evaluate_gate(gate, version.metrics, (), digest)
@@ -78,22 +100,23 @@ class PromotionService(PolicyService):
             ]
             _check_gates(request, policy, results)
             identity = new_id()
-            change.connection.execute(
-                insert(PromotionRow).values(
-                    id=identity,
-                    project_id=change.project,
-                    model_id=version.model_id,
-                    model_version_id=version.id,
-                    alias=request.alias,
-                    policy_id=policy.id,
-                    evidence=evidence,
-                    evidence_digest=digest,
-                    creators=creators_of(change.connection, version, change.caller.principal, request.on_behalf_of),
-                    requested_by=change.caller.principal,
-                    state=PromotionState.PENDING,
-                    expires_at=func.now() + timedelta(seconds=policy.expires_after_s),
-                )
-            )
+            row = change.connection.execute(
+                _INSERT,
+                {
+                    "id": identity,
+                    "project_id": change.project,
+                    "model_id": version.model_id,
+                    "model_version_id": version.model_version_id,
+                    "alias": request.alias,
+                    "policy_id": policy.id,
+                    "evidence": evidence,
+                    "evidence_digest": digest,
+                    "creators": creators_of(change.connection, found, change.caller.principal, request.on_behalf_of),
+                    "requested_by": change.caller.principal,
+                    "state": PromotionState.PENDING,
+                    "lifetime": timedelta(seconds=policy.expires_after_s),
+                },
+            ).one()
             content = {
                 "model": version.model,
                 "number": version.number,
@@ -104,9 +127,19 @@ class PromotionService(PolicyService):
                 "on_behalf_of": request.on_behalf_of,
             }
             change.record(AuditAction.PROMOTION_REQUESTED, "promotion", identity, content)
-            if version.state == ModelVersionState.DRAFT:
-                _move_version(change, version.id, ModelVersionState.VALIDATED)
-            return _promotion(promotion_by_id(change.connection, change.project, name, identity), name)
+            if version.model_version_state == ModelVersionState.DRAFT:
+                _move_version(change, version.model_version_id, ModelVersionState.VALIDATED)
+            made = mapping.joined(
+                row,
+                model=version.model,
+                number=version.number,
+                metrics=version.metrics,
+                policy=policy.name,
+                policy_version=policy.version,
+                gates=policy.gates,
+                decisions=None,
+            )
+            return _promotion(made, name)
 
         return self.transactions.change(
             "promotions.request", Permission.PROMOTION_REQUEST, name, request, key, Promotion, apply
@@ -135,27 +168,27 @@ class PromotionService(PolicyService):
             if (refusal := _decision_refusal(row, promotion, principal, request)) is not None:
                 change.record(action, "promotion", promotion, content, reason=str(refusal), outcome=Outcome.REFUSED)
                 change.refuse(refusal)
-            change.connection.execute(
-                insert(PromotionDecisionRow).values(
-                    promotion_id=promotion,
-                    principal=principal,
-                    project_id=change.project,
-                    creators=row.creators,
-                    roles=sorted(change.access.roles),
-                    decision=request.decision,
-                    evidence_digest=row.evidence_digest,
-                    reason=request.reason,
-                )
+            given = {
+                "principal": principal,
+                "roles": sorted(change.access.roles),
+                "decision": request.decision,
+                "evidence_digest": row.evidence_digest,
+                "reason": request.reason,
+            }
+            decided_at = change.connection.scalar(
+                _INSERT_DECISION,
+                {**given, "promotion_id": promotion, "project_id": change.project, "creators": row.creators},
             )
             change.record(action, "promotion", promotion, content, reason=request.reason)
-            after = _promotion(promotion_by_id(change.connection, change.project, name, promotion), name)
+            given |= {"evidence_digest": text_of(row.evidence_digest), "decided_at": decided_at}
+            after = _promotion(mapping.joined(row, decisions=[*(row.decisions or ()), given]), name)
             if not approves:
                 state = PromotionState.REJECTED
             elif all(gate.passed for gate in after.gates):
                 state = PromotionState.APPROVED
             else:
                 return after
-            change.connection.execute(update(PromotionRow).where(PromotionRow.id == promotion).values(state=state))
+            _move_promotion(change, promotion, state)
             return after.model_copy(update={"state": state})
 
         return self.transactions.change(
@@ -175,10 +208,10 @@ class PromotionService(PolicyService):
 
         def apply(change: Change) -> AliasAssignment:
             row = promotion_by_id(change.connection, change.project, name, promotion, lock=True)
-            done = change.connection.execute(ALIASES.where(AliasAssignmentRow.promotion_id == promotion)).one_or_none()
-            if done is not None:
+            if row.state == PromotionState.EXECUTED:
                 change.nothing_changed()
-                return mapping.alias_of(done)
+                done = ALIASES.where(AliasAssignmentRow.promotion_id == promotion)
+                return mapping.alias_of(change.connection.execute(done).one())
             check_state(
                 str(promotion),
                 PromotionState(row.state),
@@ -186,49 +219,42 @@ class PromotionService(PolicyService):
                 is_expired=row.is_expired,
                 verb="executed",
             )
-            version = model_version_by_id(change.connection, change.project, name, row.model_version_id)
-            if (refusal := _changed_evidence(change, name, row, version) or changed_bytes) is not None:
-                change.connection.execute(
-                    update(PromotionRow).where(PromotionRow.id == promotion).values(state=PromotionState.VOIDED)
-                )
+            found = foundations_of(change.connection, change.project, name, row.model_version_id)
+            if (refusal := _changed_evidence(name, row, found) or changed_bytes) is not None:
+                _move_promotion(change, promotion, PromotionState.VOIDED)
                 content = {"evidence_digest": text_of(row.evidence_digest), "alias": row.alias}
                 change.record(AuditAction.PROMOTION_VOIDED, "promotion", promotion, content, reason=str(refusal))
                 change.refuse(refusal)
-            return self._move_alias(change, row, version)
+            return self._move_alias(change, row)
 
         return self.transactions.change(
             f"promotions.execute/{promotion}", Permission.PROMOTION_EXECUTE, name, None, key, AliasAssignment, apply
         )
 
     def _find_changed_bytes(self, name: str, promotion: UUID) -> HoldfastError | None:
-        with self.transactions.read(Permission.PROMOTION_EXECUTE, name) as (connection, found):
-            row = promotion_by_id(connection, found.project_id, name, promotion)
-            artifacts = artifacts_of(connection, row.model_version_id) if row.state == PromotionState.APPROVED else []
-        return find_changed_bytes(self.objects, artifacts)
+        with self.transactions.read(Permission.PROMOTION_EXECUTE, name) as (connection, place):
+            row = promotion_by_id(connection, place.project_id, name, promotion)
+            if row.state != PromotionState.APPROVED:
+                return None
+            found = foundations_of(connection, place.project_id, name, row.model_version_id)
+        return find_changed_bytes(self.objects, found)
 
     @staticmethod
-    def _move_alias(change: Change, row: Any, version: Any) -> AliasAssignment:
-        change.connection.execute(
-            update(PromotionRow).where(PromotionRow.id == row.id).values(state=PromotionState.EXECUTED)
-        )
+    def _move_alias(change: Change, row: Row[Any]) -> AliasAssignment:
+        _move_promotion(change, row.id, PromotionState.EXECUTED)
         change.serialise("alias", f"{row.model_id}/{row.alias}")
-        before = change.connection.scalar(
-            select(AliasAssignmentRow.model_version_id)
-            .where(AliasAssignmentRow.model_id == row.model_id, AliasAssignmentRow.alias == row.alias)
-            .order_by(AliasAssignmentRow.valid_from.desc(), AliasAssignmentRow.recorded_at.desc())
-            .limit(1)
-        )
-        identity = new_id()
-        change.connection.execute(
-            insert(AliasAssignmentRow).values(
-                id=identity,
-                project_id=change.project,
-                model_id=row.model_id,
-                alias=row.alias,
-                model_version_id=row.model_version_id,
-                promotion_id=row.id,
-            )
-        )
+        before = change.connection.scalar(_POINTS_AT, {"of_model": row.model_id, "of_alias": row.alias})
+        assignment = change.connection.execute(
+            _INSERT_ASSIGNMENT,
+            {
+                "id": new_id(),
+                "project_id": change.project,
+                "model_id": row.model_id,
+                "alias": row.alias,
+                "model_version_id": row.model_version_id,
+                "promotion_id": row.id,
+            },
+        ).one()
         target = {"model": row.model, "alias": row.alias, "number": row.number}
         change.record(
             AuditAction.PROMOTION_EXECUTED,
@@ -243,9 +269,10 @@ class PromotionService(PolicyService):
             "before": str(before) if before else None,
         }
         change.record(AuditAction.ALIAS_MOVED, "model", row.model_id, moved)
-        if version.state == ModelVersionState.VALIDATED:
-            _move_version(change, version.id, ModelVersionState.APPROVED)
-        return mapping.alias_of(change.connection.execute(ALIASES.where(AliasAssignmentRow.id == identity)).one())
+        if row.model_version_state == ModelVersionState.VALIDATED:
+            _move_version(change, row.model_version_id, ModelVersionState.APPROVED)
+        approved_by = [given.principal for given in _decisions(row) if given.decision == "approve"]
+        return mapping.alias_of(mapping.joined(assignment, model=row.model, number=row.number, approved_by=approved_by))
 
     def get(self, name: str, promotion: UUID) -> Promotion:
         """Return a promotion with its gates as they stand; raises NotFound."""
@@ -265,11 +292,8 @@ class PromotionService(PolicyService):
             )
 
 
-def _changed_evidence(change: Change, name: str, row: Any, version: Any) -> HoldfastError | None:
-    policy = change.connection.execute(
-        select(*PromotionPolicyRow.__table__.c).where(PromotionPolicyRow.id == row.policy_id)
-    ).one()
-    evidence = collect_evidence(change.connection, name, version, row.alias, policy)
+def _changed_evidence(name: str, row: Row[Any], found: Sequence[Row[Any]]) -> HoldfastError | None:
+    evidence = collect_evidence(name, found, row.alias, (row.policy, row.policy_version, row.policy_digest))
     if document_digest(evidence) == row.evidence_digest:
         return None
     return StateConflict(
@@ -310,15 +334,22 @@ def _decision_refusal(row: Any, promotion: UUID, principal: str, request: Decisi
     return None
 
 
+def _move_promotion(change: Change, promotion: UUID, state: PromotionState) -> None:
+    change.connection.execute(_MOVE_PROMOTION, {"promotion": promotion, "becomes": state})
+
+
 def _move_version(change: Change, version: UUID, state: ModelVersionState) -> None:
-    change.connection.execute(update(ModelVersionRow).where(ModelVersionRow.id == version).values(state=state))
+    change.connection.execute(_MOVE_VERSION, {"version": version, "becomes": state})
     change.record(AuditAction.MODEL_VERSION_CHANGED, "model_version", version, {"after": state.value})
 
 
+def _decisions(row: Any) -> list[PromotionDecision]:
+    given = (PromotionDecision(**entry) for entry in row.decisions or ())
+    return sorted(given, key=lambda decision: decision.decided_at)
+
+
 def _promotion(row: Any, project: str) -> Promotion:
-    decisions = sorted(
-        (PromotionDecision(**entry) for entry in row.decisions or ()), key=lambda decision: decision.decided_at
-    )
+    decisions = _decisions(row)
     approvals = [
         Approval(decision.principal, frozenset(Role(role) for role in decision.roles), parse(decision.evidence_digest))
         for decision in decisions

@@ -21,7 +21,7 @@ from holdfast.service.staging import StagingService
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
-from holdfast.store.queries.runs import RUNS, joined, outputs_of, run_by_id, surroundings_of
+from holdfast.store.queries.runs import RUNS, outputs_of, run_by_id, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
 from holdfast.wire.run import PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
@@ -125,7 +125,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             },
         )
         return mapping.run_of(
-            joined(
+            mapping.joined(
                 row,
                 environment_name=bindings.environment_name,
                 environment_number=bindings.environment_number,
@@ -305,4 +305,4 @@ def _move(
         {"before": row.state, "after": after.value, "seal": text_of(row.seal), **content},
         reason=reason,
     )
-    return mapping.run_of(joined(row, **changed._asdict()), name)
+    return mapping.run_of(mapping.joined(row, **changed._asdict()), name)

@@ -1,6 +1,7 @@
 """From rows to wire models."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Row
@@ -9,6 +10,11 @@ from holdfast.core.digest import text_of
 from holdfast.core.policy import DataPlaneKind, ProjectClass
 from holdfast.core.run import ErrorClass, OriginReason, RunState
 from holdfast.wire import artifact, audit, dataset, model, project, run
+
+
+def joined(row: Row[Any], **more: Any) -> SimpleNamespace:
+    """Return a row together with other columns, which win: what a SELECT after the change would show, without asking for it."""
+    return SimpleNamespace(**{**row._asdict(), **more})
 
 
 def project_of(row: Row[Any]) -> project.Project:
@@ -185,7 +191,7 @@ def artifact_of(row: Row[Any], project_name: str) -> artifact.Artifact:
     )
 
 
-def model_version_of(row: Row[Any], project_name: str) -> model.ModelVersion:
+def model_version_of(row: Any, project_name: str) -> model.ModelVersion:
     """Return a ModelVersion from a row of `queries.models.MODEL_VERSIONS`."""
     return model.ModelVersion(
         id=row.id,
@@ -218,7 +224,7 @@ def policy_of(row: Row[Any], project_name: str) -> model.Policy:
     )
 
 
-def alias_of(row: Row[Any]) -> model.AliasAssignment:
+def alias_of(row: Any) -> model.AliasAssignment:
     """Return an assignment of an alias."""
     return model.AliasAssignment(
         model=row.model,

@@ -1,11 +1,13 @@
 """ModelVersions with their Artifacts, promotions with their decisions, aliases with their history."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ARRAY, Connection, Row, Select, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.orm import aliased
 
 from holdfast.core.errors import NotFound
 from holdfast.store.tables import (
@@ -14,6 +16,7 @@ from holdfast.store.tables import (
     ModelRow,
     ModelVersionArtifactRow,
     ModelVersionRow,
+    PipelineRunRow,
     PromotionDecisionRow,
     PromotionPolicyRow,
     PromotionRow,
@@ -76,6 +79,7 @@ PROMOTIONS: Select[Any] = (
         ModelVersionRow.state.label("model_version_state"),
         PromotionPolicyRow.name.label("policy"),
         PromotionPolicyRow.version.label("policy_version"),
+        PromotionPolicyRow.digest.label("policy_digest"),
         PromotionPolicyRow.gates,
         _decisions.label("decisions"),
         (PromotionRow.expires_at <= func.now()).label("is_expired"),
@@ -105,28 +109,138 @@ ALIASES: Select[Any] = (
 )
 
 
+# Statements that stand here are built once; building one costs more than running it.
+_IN_PROJECT = bindparam("in_project", type_=Uuid)
+_VERSION = MODEL_VERSIONS.where(ModelVersionRow.project_id == _IN_PROJECT, ModelVersionRow.id == bindparam("version"))
+_PROMOTION_HERE = (PromotionRow.project_id == _IN_PROJECT, PromotionRow.id == bindparam("promotion"))
+_PROMOTION = PROMOTIONS.where(*_PROMOTION_HERE)
+_LOCK_PROMOTION = select(PromotionRow.id).where(*_PROMOTION_HERE).with_for_update()
+_NEWEST_POLICY = (
+    select(*PromotionPolicyRow.__table__.c)
+    .where(PromotionPolicyRow.project_id == _IN_PROJECT, PromotionPolicyRow.name == bindparam("policy"))
+    .order_by(PromotionPolicyRow.version.desc())
+    .limit(1)
+)
+_SOURCES: Select[Any] = cast(
+    "Select[Any]",
+    select(
+        ArtifactRow.id,
+        ArtifactRow.run_id,
+        ArtifactRow.digest,
+        ArtifactRow.state,
+        RunRow.state.label("run_state"),
+        RunRow.metrics,
+    )
+    .join(RunRow, RunRow.id == ArtifactRow.run_id)
+    .where(ArtifactRow.project_id == _IN_PROJECT, ArtifactRow.id == func.any(bindparam("wanted", type_=ARRAY(Uuid)))),
+)
+_others = aliased(ModelVersionArtifactRow)
+_same_version = (
+    select(ModelVersionArtifactRow.model_version_id)
+    .join(ModelVersionRow, ModelVersionRow.id == ModelVersionArtifactRow.model_version_id)
+    .where(
+        ModelVersionArtifactRow.artifact_id == bindparam("artifact"),
+        ModelVersionArtifactRow.role == "model",
+        ModelVersionRow.model_id == ModelRow.id,
+        select(func.array_agg(aggregate_order_by(_others.artifact_id, _others.artifact_id)))
+        .where(_others.model_version_id == ModelVersionArtifactRow.model_version_id)
+        .scalar_subquery()
+        == bindparam("wanted", type_=ARRAY(Uuid)),
+    )
+    .limit(1)
+    .correlate(ModelRow)
+    .scalar_subquery()
+)
+_newest_number = (
+    select(func.max(ModelVersionRow.number))
+    .where(ModelVersionRow.model_id == ModelRow.id)
+    .correlate(ModelRow)
+    .scalar_subquery()
+)
+_MODEL = select(ModelRow.id, _newest_number.label("newest_number"), _same_version.label("same_version")).where(
+    ModelRow.project_id == _IN_PROJECT, ModelRow.name == bindparam("model")
+)
+_FOUNDATIONS: Select[Any] = cast(
+    "Select[Any]",
+    select(
+        ModelVersionRow.id.label("model_version_id"),
+        ModelVersionRow.model_id,
+        ModelRow.name.label("model"),
+        ModelVersionRow.number,
+        ModelVersionRow.metrics,
+        ModelVersionRow.state.label("model_version_state"),
+        ModelVersionRow.created_by.label("registered_by"),
+        ModelVersionArtifactRow.role,
+        ModelVersionArtifactRow.digest.label("bound_digest"),
+        ArtifactRow.id.label("artifact_id"),
+        ArtifactRow.object_key,
+        ArtifactRow.version_id,
+        ArtifactRow.digest,
+        ArtifactRow.size_bytes,
+        ArtifactRow.state.label("artifact_state"),
+        RunRow.id.label("run_id"),
+        RunRow.seal.label("run_seal"),
+        RunRow.created_by.label("run_created_by"),
+        PipelineRunRow.triggered_by,
+    )
+    .join(ModelRow, ModelRow.id == ModelVersionRow.model_id)
+    .join(ModelVersionArtifactRow, ModelVersionArtifactRow.model_version_id == ModelVersionRow.id)
+    .join(ArtifactRow, ArtifactRow.id == ModelVersionArtifactRow.artifact_id)
+    .join(RunRow, RunRow.id == ArtifactRow.run_id)
+    .outerjoin(PipelineRunRow, PipelineRunRow.id == RunRow.pipeline_run_id)
+    .where(ModelVersionRow.project_id == _IN_PROJECT, ModelVersionRow.id == bindparam("version")),
+)
+
+
 def model_version_by_id(connection: Connection, project_id: UUID | None, project: str, version: UUID) -> Row[Any]:
     """Return a row of MODEL_VERSIONS; raises NotFound."""
-    row = connection.execute(
-        MODEL_VERSIONS.where(ModelVersionRow.project_id == project_id, ModelVersionRow.id == version)
-    ).one_or_none()
+    row = connection.execute(_VERSION, {"in_project": project_id, "version": version}).one_or_none()
     if row is None:
-        raise NotFound(
-            f"there is no ModelVersion {version} in Project {project!r}",
-            remedy="List them with `holdfast model versions`",
-        )
+        raise _no_version(version, project)
     return row
+
+
+def _no_version(version: UUID, project: str) -> NotFound:
+    return NotFound(
+        f"there is no ModelVersion {version} in Project {project!r}", remedy="List them with `holdfast model versions`"
+    )
+
+
+def foundations_of(connection: Connection, project_id: UUID | None, project: str, version: UUID) -> Sequence[Row[Any]]:
+    """Return what a promotion of a ModelVersion rests on: a row for each of its Artifacts, with the Run behind it.
+
+    Raises:
+        NotFound: there is no such ModelVersion.
+    """
+    rows = connection.execute(_FOUNDATIONS, {"in_project": project_id, "version": version}).all()
+    if not rows:
+        raise _no_version(version, project)
+    return rows
+
+
+def sources_of(connection: Connection, project_id: UUID, wanted: list[UUID]) -> dict[UUID, Row[Any]]:
+    """Return those of the Artifacts that are in the Project, each with its Run's state and metrics."""
+    rows = connection.execute(_SOURCES, {"in_project": project_id, "wanted": wanted})
+    return {row.id: row for row in rows}
+
+
+def model_named(
+    connection: Connection, project_id: UUID, name: str, artifact: UUID, wanted: Iterable[UUID]
+) -> Row[Any] | None:
+    """Return a Model with its newest number and the ModelVersion of exactly these Artifacts (`same_version`), None for each that is not there."""
+    given = {"in_project": project_id, "model": name, "artifact": artifact, "wanted": sorted(wanted)}
+    return connection.execute(_MODEL, given).one_or_none()
 
 
 def promotion_by_id(
     connection: Connection, project_id: UUID | None, project: str, promotion: UUID, *, lock: bool = False
 ) -> Row[Any]:
     """Return a row of PROMOTIONS, its promotion locked against other changes when asked; raises NotFound."""
-    here = (PromotionRow.project_id == project_id) & (PromotionRow.id == promotion)
+    here = {"in_project": project_id, "promotion": promotion}
     if lock:
         # First the lock, then the read: decisions of the transaction that was waited for must be seen.
-        connection.execute(select(PromotionRow.id).where(here).with_for_update())
-    row = connection.execute(PROMOTIONS.where(here)).one_or_none()
+        connection.execute(_LOCK_PROMOTION, here)
+    row = connection.execute(_PROMOTION, here).one_or_none()
     if row is None:
         raise NotFound(
             f"there is no promotion {promotion} in Project {project!r}", remedy="List them with `holdfast promote list`"
@@ -136,22 +250,7 @@ def promotion_by_id(
 
 def newest_policy(connection: Connection, project_id: UUID, name: str) -> Row[Any] | None:
     """Return the newest version of a promotion policy."""
-    return connection.execute(
-        select(*PromotionPolicyRow.__table__.c)
-        .where(PromotionPolicyRow.project_id == project_id, PromotionPolicyRow.name == name)
-        .order_by(PromotionPolicyRow.version.desc())
-        .limit(1)
-    ).one_or_none()
-
-
-def seals_of(connection: Connection, runs: list[UUID]) -> dict[UUID, Any]:
-    """Return seal, creator and metrics of Runs."""
-    rows = connection.execute(
-        select(RunRow.id, RunRow.seal, RunRow.created_by, RunRow.metrics, RunRow.state, RunRow.pipeline_run_id).where(
-            RunRow.id.in_(runs)
-        )
-    )
-    return {row.id: row for row in rows}
+    return connection.execute(_NEWEST_POLICY, {"in_project": project_id, "policy": name}).one_or_none()
 
 
 def assignment_at(

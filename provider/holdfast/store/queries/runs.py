@@ -1,7 +1,6 @@
 """Runs with what they are bound to, and the lookups that creating one needs."""
 
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -122,11 +121,6 @@ def run_by_id(
     if row is None:
         raise _no_run(run, project)
     return row
-
-
-def joined(row: Row[Any], **more: Any) -> SimpleNamespace:
-    """Return a row together with other columns, which win: what a SELECT after the change would show, without asking for it."""
-    return SimpleNamespace(**{**row._asdict(), **more})
 
 
 def outputs_of(connection: Connection, project_id: UUID | None, project: str, run: UUID) -> Row[str, dict[str, Any]]:
