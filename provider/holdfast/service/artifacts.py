@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from holdfast.core.access import Permission
 from holdfast.core.errors import InvalidRequest, NotFound, StateConflict
@@ -20,6 +20,9 @@ from holdfast.store.tables import ArtifactRow
 from holdfast.wire.artifact import Artifact, ArtifactRequest
 from holdfast.wire.run import Grant
 from holdfast.wire.types import Page
+
+_ARTIFACTS = select(*ArtifactRow.__table__.c).where(ArtifactRow.project_id == bindparam("in_project"))
+_OF_RUN = _ARTIFACTS.where(ArtifactRow.run_id == bindparam("of_run"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +75,14 @@ class ArtifactService:
     ) -> Page[Artifact]:
         """Return Artifacts, newest first."""
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
-            statement = select(*ArtifactRow.__table__.c).where(ArtifactRow.project_id == found.project_id)
-            if run is not None:
-                statement = statement.where(ArtifactRow.run_id == run)
             return page_of(
                 connection,
-                statement,
+                _ARTIFACTS if run is None else _OF_RUN,
                 ArtifactRow.id,
                 lambda row: mapping.artifact_of(row, name),
                 limit=limit,
                 cursor=cursor,
+                given={"in_project": found.project_id, **({"of_run": run} if run is not None else {})},
             )
 
     def grant_download(self, name: str, artifact: UUID) -> Grant:

@@ -33,6 +33,7 @@ from holdfast.wire.model import AliasAssignment, Model, ModelVersion, ModelVersi
 from holdfast.wire.types import Page
 
 _INSERT = insert(ModelVersionRow).returning(*ModelVersionRow.__table__.c)
+_INSERT_ARTIFACT = insert(ModelVersionArtifactRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class ModelService:
         ).one()
         roles = {request.artifact: "model", **dict.fromkeys(request.evidence, "evidence")}
         change.connection.execute(
-            insert(ModelVersionArtifactRow),
+            _INSERT_ARTIFACT,
             [
                 {
                     "model_version_id": identity,

@@ -1,11 +1,13 @@
 """Runs: created with all their bindings or refused, started under a fence, ended together with their Artifacts."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
@@ -28,6 +30,7 @@ from holdfast.wire.run import PolicySnapshot, Run, RunFinish, RunRequest, RunSta
 from holdfast.wire.types import Page
 
 _INSERT = insert(RunRow).returning(*RunRow.__table__.c)
+_INSERT_INPUT, _INSERT_ARTIFACT = insert(RunInputRow), insert(ArtifactRow)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         ).one()
         if bindings.inputs:
             change.connection.execute(
-                insert(RunInputRow),
+                _INSERT_INPUT,
                 [{**row, "run_id": identity, "project_id": change.project} for row in bindings.inputs],
             )
         change.record(
@@ -159,8 +162,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                     details={"state": row.state},
                 )
             content = {"fence": request.fence}
-            values = {"fence": request.fence, "started_at": func.coalesce(RunRow.started_at, func.now())}
-            return _move(change, name, row, RunState.RUNNING, values, AuditAction.RUN_STARTED, content)
+            return _move(change, name, row, RunState.RUNNING, content, AuditAction.RUN_STARTED, content)
 
         return self.transactions.change(f"runs.start/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
 
@@ -220,7 +222,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                 change, name, row, request.state, values, AuditAction.RUN_FINISHED, content, request.cause or ""
             )
             if rows := artifact_rows(change, run, request.artifacts):
-                change.connection.execute(insert(ArtifactRow), rows)
+                change.connection.execute(_INSERT_ARTIFACT, rows)
             return after
 
         return self.transactions.change(f"runs.finish/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
@@ -279,6 +281,19 @@ def _same_request(row: Any, digest: bytes, run: Run) -> Run:
     return run
 
 
+@cache
+def _moving(moment: str | None, *columns: str) -> ReturningUpdate[Any]:
+    """Return the UPDATE that takes a Run to a state and sets these columns, built once for each of its callers."""
+    values = {
+        column: bindparam(f"new_{column}", type_=RunRow.__table__.c[column].type) for column in ("state", *columns)
+    }
+    moments: dict[str, Any] = {column: func.now() for column in ("since", moment) if column is not None}
+    if moment == "started_at":
+        # A Run that is taken up again after reconciling keeps the time at which it first started.
+        moments[moment] = func.coalesce(RunRow.started_at, func.now())
+    return update(RunRow).where(RunRow.id == bindparam("run")).values(values | moments).returning(*RunRow.__table__.c)
+
+
 def _move(
     change: Change,
     name: str,
@@ -291,13 +306,9 @@ def _move(
 ) -> Run:
     """Take a locked Run to a state and record it."""
     check_run_transition(str(row.id), RunState(row.state), after)
-    ended = {"ended_at": func.now()} if is_terminal(after) else {}
-    changed = change.connection.execute(
-        update(RunRow)
-        .where(RunRow.id == row.id)
-        .values(state=after, since=func.now(), **values, **ended)
-        .returning(*RunRow.__table__.c)
-    ).one()
+    moment = "started_at" if after is RunState.RUNNING else "ended_at" if is_terminal(after) else None
+    given = {f"new_{column}": value for column, value in {"state": after, **values}.items()}
+    changed = change.connection.execute(_moving(moment, *values), {"run": row.id, **given}).one()
     change.record(
         action,
         "run",

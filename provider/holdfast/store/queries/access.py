@@ -79,15 +79,18 @@ def _nobody(caller: Caller) -> Caller:
     return Caller(caller.principal, request_id=caller.request_id, trace_id=caller.trace_id)
 
 
+_SERVICE_TOKEN = (
+    select(
+        ServiceTokenRow.__table__,
+        ProjectRow.name.label("project"),
+        (ServiceTokenRow.expires_at <= func.now()).label("expired"),
+    )
+    .join(ProjectRow, ProjectRow.id == ServiceTokenRow.project_id)
+    .where(ServiceTokenRow.id == bindparam("token"))
+)
+
+
 def service_token(connection: Connection, token: UUID) -> tuple[ServiceTokenRow, str, bool] | None:
     """Return a token's row, its Project's name and whether it has expired by the database's clock."""
-    row = connection.execute(
-        select(
-            ServiceTokenRow.__table__,
-            ProjectRow.name.label("project"),
-            (ServiceTokenRow.expires_at <= func.now()).label("expired"),
-        )
-        .join(ProjectRow, ProjectRow.id == ServiceTokenRow.project_id)
-        .where(ServiceTokenRow.id == token)
-    ).one_or_none()
+    row = connection.execute(_SERVICE_TOKEN, {"token": token}).one_or_none()
     return None if row is None else (row, row.project, row.expired)  # type: ignore[return-value]

@@ -2,12 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import Connection, Row, Select
+from sqlalchemy import Connection, Integer, Row, Select, bindparam
 from sqlalchemy.orm import InstrumentedAttribute
 
 from holdfast.core.errors import InvalidRequest
@@ -26,6 +27,7 @@ def page_of(
     limit: int,
     cursor: str | None,
     newest_first: bool = True,
+    given: Mapping[str, Any] | None = None,
 ) -> Page[Item]:
     """Return one page of a statement, ordered by a unique key.
 
@@ -37,22 +39,33 @@ def page_of(
         limit: 1 to 500 items.
         cursor: `next` of the page before.
         newest_first: descending order.
+        given: the values of the statement's parameters, for a statement that stands in a module; then its pages are built once, too.
 
     Raises:
         InvalidRequest: limit or cursor is not one.
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidRequest(f"limit {limit} is not between 1 and {MAX_LIMIT}", remedy="Ask for fewer items a page")
-    if cursor is not None:
-        last = _decode(cursor, key.type.python_type)
-        statement = statement.where(key < last if newest_first else key > last)
-    rows = connection.execute(
-        statement.add_columns(key.label("page_key"))
-        .order_by(key.desc() if newest_first else key.asc())
-        .limit(limit + 1)
-    ).all()
+    last = _decode(cursor, key.type.python_type) if cursor is not None else None
+    build = _page if given is None else _page_once
+    page = build(statement, key, newest_first=newest_first, follows=last is not None)
+    rows = connection.execute(page, {"page_last": last, "page_limit": limit + 1, **(given or {})}).all()
     following = _encode(rows[limit - 1].page_key) if len(rows) > limit else None
     return Page(items=[read(row) for row in rows[:limit]], next=following)
+
+
+def _page(statement: Select[Any], key: InstrumentedAttribute[Any], *, newest_first: bool, follows: bool) -> Select[Any]:
+    if follows:
+        last = bindparam("page_last", type_=key.type)
+        statement = statement.where(key < last if newest_first else key > last)
+    return (
+        statement.add_columns(key.label("page_key"))
+        .order_by(key.desc() if newest_first else key.asc())
+        .limit(bindparam("page_limit", type_=Integer))
+    )
+
+
+_page_once = cache(_page)
 
 
 def _encode(key: object) -> str:
