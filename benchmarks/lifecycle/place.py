@@ -159,6 +159,9 @@ def _serve(app: str, place: Place, environment: Mapping[str, str], directory: Pa
     try:
         _wait(process, place, log)
         yield process.pid
+    except RuntimeError as error:
+        error.add_note(f"{app} said at the end: {log.read_text()[-2000:]}")
+        raise
     finally:
         process.terminate()
         process.wait(_DEADLINE_S)

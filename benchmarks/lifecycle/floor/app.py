@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import orjson
 from fastapi import Body, FastAPI, HTTPException, Response
-from sqlalchemy import Connection, Engine, RowMapping, Update, bindparam, create_engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, create_engine
 
-from benchmarks.lifecycle.floor import tables as t
+from benchmarks.lifecycle.floor import statements as q
 from benchmarks.lifecycle.floor.requests import (
     DecisionRequest,
     ModelVersionRequest,
@@ -28,11 +28,6 @@ PREFIX = "/v1"
 POOL_SIZE = 10
 
 Found = TypeVar("Found")
-_PLACE = (
-    select(t.project.c.id.label("project_id"), t.environment.c.id.label("environment_id"))
-    .join(t.environment, t.environment.c.project_id == t.project.c.id)
-    .where(t.project.c.name == bindparam("project"), t.environment.c.name == bindparam("environment"))
-)
 
 
 def app() -> FastAPI:
@@ -55,10 +50,10 @@ def _add_runs(floor: FastAPI, engine: Engine, url: str) -> None:
     def create_run(project: str, request: RunRequest) -> Response:
         with engine.begin() as connection:
             place = _found(
-                connection.execute(_PLACE, {"project": project, "environment": request.environment}).one_or_none()
+                connection.execute(q.PLACE, {"project": project, "environment": request.environment}).one_or_none()
             )
             row = connection.execute(
-                insert(t.run).returning(*t.run.c),
+                q.INSERT_RUN,
                 {
                     "id": uuid4(),
                     "project_id": place.project_id,
@@ -77,26 +72,21 @@ def _add_runs(floor: FastAPI, engine: Engine, url: str) -> None:
             run = row.mappings().one()
             inputs = {name: ref.dataset_version for name, ref in request.inputs.items()}
             connection.execute(
-                insert(t.run_input),
+                q.INSERT_INPUT,
                 [{"run_id": run["id"], "name": name, "dataset_version_id": ref} for name, ref in inputs.items()],
             )
         return _reply({**run, "inputs": inputs}, 201)
 
     @floor.post(base + "/runs/{run}/start")
     def start_run(run: UUID, request: RunStart) -> Response:
-        values = {"state": "running", "fence": request.fence, "started_at": func.now()}
         with engine.begin() as connection:
-            return _reply(
-                _changed(
-                    connection,
-                    update(t.run).where(t.run.c.id == run, t.run.c.state == "created").values(values),
-                )
-            )
+            started = _changed(connection, q.START_RUN, {"run": run, "new_fence": request.fence})
+        return _reply(started)
 
     @floor.post(base + "/runs/{run}/uploads")
     def grant_uploads(run: UUID, request: UploadRequest) -> Response:
         with reading.connect() as connection:
-            project = _found(connection.scalar(select(t.run.c.project_id).where(t.run.c.id == run)))
+            project = _found(connection.scalar(q.PROJECT_OF_RUN, {"run": run}))
         keys = [(file, f"{project}/{run}/{file.name}") for file in request.files]
         grants = [
             {
@@ -113,17 +103,17 @@ def _add_runs(floor: FastAPI, engine: Engine, url: str) -> None:
 
     @floor.post(base + "/runs/{run}/finish")
     def finish_run(run: UUID, request: RunFinish) -> Response:
-        here = (t.run.c.id == run) & (t.run.c.state == "running") & (t.run.c.fence == request.fence)
         values = {
-            "state": request.state,
-            "exit_code": request.exit_code,
-            "metrics": request.metrics,
-            "ended_at": func.now(),
+            "run": run,
+            "its_fence": request.fence,
+            "new_state": request.state,
+            "new_exit_code": request.exit_code,
+            "new_metrics": request.metrics,
         }
         with engine.begin() as connection:
-            ended = _changed(connection, update(t.run).where(here).values(values))
+            ended = _changed(connection, q.FINISH_RUN, values)
             connection.execute(
-                insert(t.artifact),
+                q.INSERT_ARTIFACT,
                 [
                     {
                         "id": uuid4(),
@@ -143,7 +133,7 @@ def _add_runs(floor: FastAPI, engine: Engine, url: str) -> None:
     @floor.get(base + "/artifacts")
     def list_artifacts(run: UUID) -> Response:
         with reading.connect() as connection:
-            rows = connection.execute(select(*t.artifact.c).where(t.artifact.c.run_id == run).limit(50)).mappings()
+            rows = connection.execute(q.ARTIFACTS_OF_RUN, {"run": run}).mappings()
             return _reply({"items": [_plain({**row, "digest": f"sha256:{row['digest'].hex()}"}) for row in rows]})
 
 
@@ -171,31 +161,23 @@ def _add_models(floor: FastAPI, engine: Engine) -> None:
     def register_model_version(model: str, request: ModelVersionRequest) -> Response:
         wanted = [request.artifact, *request.evidence]
         with engine.begin() as connection:
-            rows = connection.execute(
-                select(t.artifact.c.id, t.artifact.c.project_id, t.artifact.c.run_id, t.run.c.metrics)
-                .join(t.run, t.run.c.id == t.artifact.c.run_id)
-                .where(t.artifact.c.id.in_(wanted))
-            )
+            rows = connection.execute(q.SOURCES, {"wanted": wanted})
             source = _found({row.id: row for row in rows}.get(request.artifact))
-            of_model = _ensure_model(connection, source.project_id, model)
-            newest = select(func.coalesce(func.max(t.model_version.c.number), 0)).where(
-                t.model_version.c.model_id == of_model
-            )
+            model_id = _ensure_model(connection, source.project_id, model)
             inserted = connection.execute(
-                insert(t.model_version)
-                .values(
-                    id=uuid4(),
-                    model_id=of_model,
-                    number=newest.scalar_subquery() + 1,
-                    source_run_id=source.run_id,
-                    metrics=source.metrics,
-                    state="draft",
-                )
-                .returning(*t.model_version.c)
+                q.INSERT_MODEL_VERSION,
+                {
+                    "id": uuid4(),
+                    "model_id": model_id,
+                    "of_model": model_id,
+                    "source_run_id": source.run_id,
+                    "metrics": source.metrics,
+                    "state": "draft",
+                },
             )
             version = inserted.mappings().one()
             connection.execute(
-                insert(t.model_version_artifact),
+                q.INSERT_MODEL_VERSION_ARTIFACT,
                 [
                     {
                         "model_version_id": version["id"],
@@ -209,11 +191,10 @@ def _add_models(floor: FastAPI, engine: Engine) -> None:
 
 
 def _ensure_model(connection: Connection, project_id: UUID, name: str) -> UUID:
-    here = (t.model.c.project_id == project_id) & (t.model.c.name == name)
-    found: UUID | None = connection.scalar(select(t.model.c.id).where(here))
+    found: UUID | None = connection.scalar(q.MODEL, {"project": project_id, "model": name})
     if found is None:
         found = uuid4()
-        connection.execute(insert(t.model), {"id": found, "project_id": project_id, "name": name})
+        connection.execute(q.INSERT_MODEL, {"id": found, "project_id": project_id, "name": name})
     return found
 
 
@@ -222,16 +203,11 @@ def _add_promotions(floor: FastAPI, engine: Engine) -> None:
 
     @floor.post(base)
     def request_promotion(request: PromotionRequest) -> Response:
-        of_version = t.model_version.c.id == request.model_version
         with engine.begin() as connection:
-            version = _found(
-                connection.execute(
-                    select(t.model_version.c.model_id, t.model_version.c.metrics).where(of_version)
-                ).one_or_none()
-            )
+            version = _found(connection.execute(q.MODEL_VERSION, {"version": request.model_version}).one_or_none())
             evidence = {"model_version": str(request.model_version), "metrics": version.metrics}
             inserted = connection.execute(
-                insert(t.promotion).returning(*t.promotion.c),
+                q.INSERT_PROMOTION,
                 {
                     "id": uuid4(),
                     "model_id": version.model_id,
@@ -249,7 +225,7 @@ def _add_promotions(floor: FastAPI, engine: Engine) -> None:
     def decide_promotion(promotion: UUID, request: DecisionRequest) -> Response:
         with engine.begin() as connection:
             connection.execute(
-                insert(t.promotion_decision),
+                q.INSERT_DECISION,
                 {
                     "id": uuid4(),
                     "promotion_id": promotion,
@@ -259,17 +235,21 @@ def _add_promotions(floor: FastAPI, engine: Engine) -> None:
                     "reason": request.reason,
                 },
             )
-            decided = _changed(connection, _promotion_becomes(promotion, "pending", "approved"))
+            decided = _changed(
+                connection, q.MOVE_PROMOTION, {"promotion": promotion, "old": "pending", "new": "approved"}
+            )
         return _reply(decided)
 
     @floor.post(base + "/{promotion}/execute")
     def execute_promotion(promotion: UUID) -> Response:
         with engine.begin() as connection:
-            executed = _changed(connection, _promotion_becomes(promotion, "approved", "executed"))
+            executed = _changed(
+                connection, q.MOVE_PROMOTION, {"promotion": promotion, "old": "approved", "new": "executed"}
+            )
             version = executed["model_version_id"]
-            connection.execute(update(t.model_version).where(t.model_version.c.id == version).values(state="approved"))
+            connection.execute(q.APPROVE_MODEL_VERSION, {"version": version})
             inserted = connection.execute(
-                insert(t.alias_assignment).returning(*t.alias_assignment.c),
+                q.INSERT_ASSIGNMENT,
                 {
                     "id": uuid4(),
                     "model_id": executed["model_id"],
@@ -281,13 +261,9 @@ def _add_promotions(floor: FastAPI, engine: Engine) -> None:
             return _reply(inserted.mappings().one())
 
 
-def _promotion_becomes(promotion: UUID, before: str, after: str) -> Update:
-    return update(t.promotion).where(t.promotion.c.id == promotion, t.promotion.c.state == before).values(state=after)
-
-
-def _changed(connection: Connection, statement: Update) -> RowMapping:
+def _changed(connection: Connection, statement: q.Changing, values: dict[str, Any]) -> RowMapping:
     """Run an UPDATE and return the row as it is now; 404 where there is none to change."""
-    return _found(connection.execute(statement.returning(*statement.table.c)).mappings().one_or_none())
+    return _found(connection.execute(statement, values).mappings().one_or_none())
 
 
 def _found(value: Found | None) -> Found:
