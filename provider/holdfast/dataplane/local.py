@@ -6,7 +6,6 @@ For a laptop and for the demo: user code runs as the user that runs Airflow. Pro
 import ctypes
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from holdfast.wire.run import Grants, OutputFile, Run, Staging
 _GRACE_S = 10
 _PR_SET_PDEATHSIG = 1
 _LINE_LIMIT = 16 << 10
+_SUPERVISE = Path(__file__).with_name("supervise.py")
 
 
 class LocalDataPlane:
@@ -65,10 +65,9 @@ class LocalExecution:
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
-        for path in self._scratch.rglob("*"):
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(0o700)
-        shutil.rmtree(self._scratch)
+        # Not shutil.rmtree: user code may nest directories deeper than Python recurses, and take its own rights to them away.
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", self._scratch], check=True, env={"PATH": "/usr/bin:/bin"})  # noqa: S603
 
     def stage(self, code: CodeSource, staging: Staging) -> None:
         """Put code, inputs and parameters in place, every digest checked; raises StepFailed."""
@@ -89,9 +88,10 @@ class LocalExecution:
         command = list(self._run.command)
         if command[0] in ("python", "python3"):
             command[0] = self._interpreter
+        reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - running the user's command is the purpose
-                command,
+                [sys.executable, "-I", "-S", str(_SUPERVISE), str(writing), str(os.getpid()), *command],
                 cwd=self._scratch / "code",
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -100,18 +100,25 @@ class LocalExecution:
                 text=True,
                 errors="backslashreplace",
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls prctl alone, takes no lock
+                pass_fds=[writing],
             )
-        except OSError as error:
-            raise StepFailed(
-                ErrorClass.USER, f"the command {command[0]!r} could not be started: {error.strerror}"
-            ) from None
+        except (OSError, ValueError) as error:
+            os.close(reading)
+            raise _not_started(command[0], getattr(error, "strerror", None) or str(error)) from None
+        finally:
+            os.close(writing)
         if self._process.stdout is None:
             raise RuntimeError("the child has no output")
-        while line := self._process.stdout.readline(_LINE_LIMIT):
-            log(line.rstrip("\n"))
-        code = self._process.wait()
-        self._end_group()
+        with os.fdopen(reading) as answer:
+            # Ends with the last process that holds the output, and the supervisor lets none outlive the command.
+            while line := self._process.stdout.readline(_LINE_LIMIT):
+                log(line.rstrip("\n"))
+            report = json.loads(answer.read() or "{}")
+        self._process.stdout.close()
+        ended = self._process.wait()
+        if "refused" in report:
+            raise _not_started(command[0], report["refused"])
+        code: int = report.get("code", ended)
         if code < 0:
             name = signal.Signals(-code).name
             kind = ErrorClass.ENVIRONMENT if -code == signal.SIGKILL else ErrorClass.USER
@@ -159,18 +166,14 @@ class LocalExecution:
         return dict(_ask_agent("publish", order)["versions"])
 
     def cancel(self) -> None:
-        """End the user's command and everything that it started: SIGTERM to its group, SIGKILL after ten seconds."""
+        """End the user's command and everything that it started: SIGTERM to its group, the end of all of it after ten seconds."""
         if self._process is None or self._process.poll() is not None:
             return
         _signal_group(self._process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_S)
-        self._end_group()
+        self._process.send_signal(signal.SIGHUP)
         self._process.wait()
-
-    def _end_group(self) -> None:
-        if self._process is not None:
-            _signal_group(self._process.pid, signal.SIGKILL)
 
 
 def _ask_agent(command: str, order: dict[str, Any]) -> dict[str, Any]:
@@ -192,6 +195,10 @@ def _ask_agent(command: str, order: dict[str, Any]) -> dict[str, Any]:
     if "failure" in report:
         raise failure_of(report)
     return dict(report["result"])
+
+
+def _not_started(command: str, reason: str) -> StepFailed:
+    return StepFailed(ErrorClass.USER, f"the command {command[:200]!r} could not be started: {reason}")
 
 
 def _die_with_parent() -> None:

@@ -1,7 +1,6 @@
 """After the user's command: what it wrote, checked against what was declared, hashed, and stored."""
 
 import json
-import math
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,11 @@ from holdfast.dataplane.agent.transfer import upload
 
 _METRICS = "metrics"
 _METRICS_LIMIT_BYTES = 64 << 10
+# What the service takes at most; said here, where it can still be said to whom it concerns.
+_MOST_FILES = 10_000
+_MOST_METRICS = 1000
+_LARGEST = 2**53 - 1
+_LONGEST_NAME = 200
 
 
 def collect(order: dict[str, Any]) -> dict[str, Any]:
@@ -29,6 +33,10 @@ def collect(order: dict[str, Any]) -> dict[str, Any]:
             known = ", ".join(sorted(check_name_of)) or "none"
             raise AgentFailure(
                 "user", f"{relative!r} was written and not declared as an output", f"Declared are: {known}"
+            )
+        if len(files) == _MOST_FILES:
+            raise AgentFailure(
+                "user", f"more than {_MOST_FILES} files were written", "Put them into an archive, or write fewer"
             )
         digest, size = digest_file(path)
         files.append({"name": name, "path": relative, "digest": digest, "size_bytes": size})
@@ -56,14 +64,22 @@ def read_metrics(path: Path) -> dict[str, float]:
         raise AgentFailure("user", "the output 'metrics' is too large to be metrics", remedy)
     try:
         document = json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise AgentFailure("user", "the output 'metrics' is not JSON", remedy) from None
-    if not isinstance(document, dict):
-        raise AgentFailure("user", "the output 'metrics' is not a JSON object", remedy)
+    if not isinstance(document, dict) or len(document) > _MOST_METRICS:
+        raise AgentFailure("user", f"the output 'metrics' is not a JSON object of at most {_MOST_METRICS}", remedy)
     for name, value in document.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise AgentFailure("user", f"metric {name!r} is not a finite number", remedy)
+        _check_metric(name, value, remedy)
     return {name: float(value) for name, value in document.items()}
+
+
+def _check_metric(name: str, value: object, remedy: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
+        raise AgentFailure("user", f"metric {name[:80]!r} is not a finite number", remedy)
+    if abs(value) > _LARGEST:
+        raise AgentFailure("user", f"metric {name[:80]!r} is not a finite number within ±(2^53 - 1)", remedy)
+    if len(name) > _LONGEST_NAME or "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise AgentFailure("user", f"the metric's name {name[:80]!r} cannot be recorded", "Use at most 200 characters")
 
 
 def _output_of(relative: str, declared: dict[str, str]) -> str | None:

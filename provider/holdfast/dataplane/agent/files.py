@@ -1,5 +1,6 @@
 """Files as the agent sees them: walked without following links, hashed in pieces."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -10,6 +11,7 @@ from typing import IO
 from holdfast.dataplane.agent.failure import AgentFailure
 
 PIECE_BYTES = 1 << 20
+PATH_LIMIT = 1024
 
 
 def pieces_of(file: IO[bytes]) -> Iterator[bytes]:
@@ -28,30 +30,59 @@ def digest_file(path: Path) -> tuple[str, int]:
     return f"sha256:{hashed.hexdigest()}", size
 
 
+def open_regular(path: Path, what: str, error_class: str) -> BinaryIO:
+    """Open a file; raises AgentFailure when a link or anything else has come into its place. A pipe is not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise AgentFailure(error_class, f"{what} is a symbolic link", "Write the file itself") from None
+    file = os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise AgentFailure(error_class, f"{what} is not a regular file", "Write regular files only")
+    return file
+
+
 def walk(root: Path, error_class: str) -> Iterator[tuple[str, Path]]:
-    """Yield (relative path, path) of every regular file below a directory, sorted.
+    """Yield (relative path, path) of every regular file below a directory, sorted; however deep, in flat memory.
 
     Raises:
-        AgentFailure: names the first entry that is a link, is not a regular file or directory, or has a name that is not UTF-8 or
-            holds a control character.
+        AgentFailure: names the first entry that is a link, is not a regular file or directory, has a name that is not UTF-8 or
+            holds a control character, or a path too long to be recorded.
     """
-    for name in sorted(os.listdir(os.fsencode(root))):  # noqa: PTH208 - names as bytes
-        path = root / os.fsdecode(name)
-        relative = check_name(name, error_class)
-        mode = path.lstat().st_mode
-        if stat.S_ISDIR(mode):
-            for below, found in walk(path, error_class):
-                yield f"{relative}/{below}", found
-        elif stat.S_ISREG(mode):
-            yield relative, path
-        elif stat.S_ISLNK(mode):
-            raise AgentFailure(
-                error_class, f"{relative!r} is a symbolic link", "Write the file itself; links are not followed"
-            )
+    stack = [_entries(root, "", error_class)]
+    while stack:
+        for relative, path in stack[-1]:
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode):
+                stack.append(_entries(path, f"{relative}/", error_class))
+                break
+            if stat.S_ISREG(mode):
+                yield relative, path
+            elif stat.S_ISLNK(mode):
+                raise AgentFailure(
+                    error_class, f"{relative!r} is a symbolic link", "Write the file itself; links are not followed"
+                )
+            else:
+                raise AgentFailure(
+                    error_class, f"{relative!r} is neither a file nor a directory", "Write regular files only"
+                )
         else:
+            stack.pop()
+
+
+def _entries(directory: Path, before: str, error_class: str) -> Iterator[tuple[str, Path]]:
+    for name in sorted(os.listdir(os.fsencode(directory))):  # noqa: PTH208 - names as bytes
+        relative = before + check_name(name, error_class)
+        if len(relative) > PATH_LIMIT:
             raise AgentFailure(
-                error_class, f"{relative!r} is neither a file nor a directory", "Write regular files only"
+                error_class,
+                f"the path {relative[:80]!r}… is longer than {PATH_LIMIT} characters",
+                "Nest directories less deep, or give shorter names",
             )
+        yield relative, directory / os.fsdecode(name)
 
 
 def check_name(name: bytes, error_class: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from holdfast.dataplane.agent.failure import AgentFailure
-from holdfast.dataplane.agent.files import PIECE_BYTES, pieces_of
+from holdfast.dataplane.agent.files import PIECE_BYTES, open_regular, pieces_of
 
 Result = TypeVar("Result")
 
@@ -54,7 +54,7 @@ def upload(grant: dict[str, Any], path: Path) -> str:
     """
 
     def attempt() -> str:
-        with path.open("rb") as file:
+        with open_regular(path, f"output {grant['name']!r}", "user") as file:
             return _store(grant, _unchanged(pieces_of(file), grant))
 
     return _repeat(attempt, f"output {grant['name']!r} could not be stored")
