@@ -145,6 +145,19 @@ def test_a_run_that_succeeded_brings_every_output_it_declared(story: Story) -> N
         story.finish_run(run, artifacts=[file for file in stored if not file.name.startswith("plots")])
 
 
+def test_every_metric_stands_in_the_event_whatever_its_name(story: Story) -> None:
+    run = story.finish_run(story.start_run(), metrics={"accuracy": 0.95, "\u03b1": 0.5, "\\u03b1": 1 / 3})
+    event = next(e for e in story.mia.audit.list(story.project, target=str(run.id)).items if e.action == "run.finished")
+    assert event.content["metrics"] == {"accuracy": "0.95", "\\u03b1": "0.5", "\\\\u03b1": repr(1 / 3)}
+
+
+def test_a_metric_without_a_canonical_form_is_refused_when_the_run_ends(story: Story) -> None:
+    # Later would be too late: the evidence of a promotion could not be digested.
+    for value in (2.0**53, -1e300, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="metrics"):
+            RunFinish(state="canceled", metrics={"n": value})
+
+
 @pytest.mark.parametrize("name", ["weights", "model/part", "plots"])
 def test_an_output_that_was_not_declared_is_refused(story: Story, name: str) -> None:
     run = story.start_run()

@@ -1,5 +1,6 @@
 """Runs: created with all their bindings or refused, started under a fence, ended together with their Artifacts."""
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -216,7 +217,8 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             content = {
                 "exit_code": request.exit_code,
                 "error_class": request.error_class.value if request.error_class else None,
-                "metrics": {metric: repr(value) for metric, value in request.metrics.items() if metric.isascii()},
+                # An event's keys are ASCII: other names stand as JSON writes them in ASCII.
+                "metrics": {json.dumps(metric)[1:-1]: repr(value) for metric, value in request.metrics.items()},
             }
             after = _move(
                 change, name, row, request.state, values, AuditAction.RUN_FINISHED, content, request.cause or ""

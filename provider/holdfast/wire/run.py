@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from holdfast.core import names
+from holdfast.core.canonical import MAX_INTEGER
 from holdfast.core.errors import InvalidRequest
 from holdfast.core.policy import EnvironmentKind
 from holdfast.core.run import ErrorClass, OriginReason, PipelineRunState, RunState
@@ -219,7 +220,10 @@ class RunFinish(Wire):
     error_class: ErrorClass | None = None
     cause: Text | None = None
     metrics: Annotated[
-        dict[Annotated[str, Field(max_length=200)], Annotated[float, Field(allow_inf_nan=False)]],
+        dict[
+            Annotated[str, Field(max_length=200)],
+            Annotated[float, Field(allow_inf_nan=False, ge=-MAX_INTEGER, le=MAX_INTEGER)],
+        ],
         Field(max_length=1000),
     ] = {}
     artifacts: Annotated[list[StoredFile], Field(max_length=10_000)] = []
