@@ -104,6 +104,12 @@ def test_a_retry_is_a_new_run_linked_to_its_origin_and_the_lost_try_is_unknown(s
     assert "try 2" in str(lost.cause)
 
 
+def test_a_run_shows_what_it_runs_on(story: Story) -> None:
+    run = story.start_run()
+    assert (run.environment, run.environment_kind) == ("sklearn/1", "interpreter")
+    assert run.environment_reference == "/usr/bin/python3"
+
+
 def test_a_rerun_is_linked_to_the_run_it_repeats(story: Story) -> None:
     origin = story.mia.runs.create(
         story.project, story.run_request(pipeline_run=story.pipeline_run(run_id="manual__a"))

@@ -37,6 +37,8 @@ class Bindings:
     environment_lock: UUID
     environment_name: str
     environment_number: int
+    environment_kind: str
+    environment_reference: str
     environment_digest: bytes
     policy_snapshot: UUID
     policy_digest: bytes
@@ -96,6 +98,8 @@ def bind_run(change: Change, project: str, request: RunRequest, found: Row[Any])
         environment_lock=found.environment,
         environment_name=found.environment_name,
         environment_number=found.environment_number,
+        environment_kind=found.environment_kind,
+        environment_reference=found.environment_reference,
         environment_digest=found.environment_digest,
         policy_snapshot=policy,
         policy_digest=policy_digest,

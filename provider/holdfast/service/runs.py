@@ -133,6 +133,8 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                 row,
                 environment_name=bindings.environment_name,
                 environment_number=bindings.environment_number,
+                environment_kind=bindings.environment_kind,
+                environment_reference=bindings.environment_reference,
                 environment_digest=bindings.environment_digest,
                 policy_digest=bindings.policy_digest,
                 inputs=[

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from holdfast.core.digest import text_of
-from holdfast.core.policy import DataPlaneKind, ProjectClass
+from holdfast.core.policy import DataPlaneKind, EnvironmentKind, ProjectClass
 from holdfast.core.run import ErrorClass, OriginReason, RunState
 from holdfast.wire import artifact, audit, dataset, model, project, run
 
@@ -144,6 +144,8 @@ def run_of(row: Any, project_name: str) -> run.Run:
         idempotency_key=row.idempotency_key.hex(),
         code=code,
         environment=f"{row.environment_name}/{row.environment_number}",
+        environment_kind=EnvironmentKind(row.environment_kind),
+        environment_reference=row.environment_reference,
         environment_digest=text_of(row.environment_digest),
         command=row.command,
         inputs=[_input_of(entry) for entry in row.inputs or ()],

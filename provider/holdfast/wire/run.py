@@ -147,6 +147,8 @@ class Run(Wire):
     idempotency_key: str
     code: CodeRef | None
     environment: str
+    environment_kind: EnvironmentKind
+    environment_reference: str
     environment_digest: Digest
     command: list[str]
     inputs: list[RunInput]

@@ -43,6 +43,8 @@ RUNS: Select[Any] = (
         *RunRow.__table__.c,
         EnvironmentLockRow.name.label("environment_name"),
         EnvironmentLockRow.number.label("environment_number"),
+        EnvironmentLockRow.kind.label("environment_kind"),
+        EnvironmentLockRow.reference.label("environment_reference"),
         EnvironmentLockRow.digest.label("environment_digest"),
         PolicySnapshotRow.digest.label("policy_digest"),
         _inputs.label("inputs"),
@@ -64,6 +66,7 @@ _environment = (
         EnvironmentLockRow.name,
         EnvironmentLockRow.number,
         EnvironmentLockRow.kind,
+        EnvironmentLockRow.reference,
         EnvironmentLockRow.digest,
     )
     .where(
@@ -95,6 +98,7 @@ _SURROUNDINGS = (
         _environment.c.name.label("environment_name"),
         _environment.c.number.label("environment_number"),
         _environment.c.kind.label("environment_kind"),
+        _environment.c.reference.label("environment_reference"),
         _environment.c.digest.label("environment_digest"),
         PipelineRunRow.dag_id,
         _before.c.id.label("earlier_run"),
