@@ -11,7 +11,7 @@ import pytest
 from holdfast.core.errors import IntegrityViolation, InvalidRequest, NotFound, PolicyViolation, StateConflict
 from holdfast.wire.model import DecisionRequest
 from holdfast.wire.project import ProjectRequest, Reason
-from holdfast.wire.run import InputRef, RunFinish, RunStart, RunTransition, StoredFile
+from holdfast.wire.run import InputRef, PipelineRunTransition, RunFinish, RunStart, RunTransition, StoredFile
 from tests.support.story import Story
 
 
@@ -102,6 +102,20 @@ def test_a_retry_is_a_new_run_linked_to_its_origin_and_the_lost_try_is_unknown(s
     lost = story.mia.runs.get(story.project, first.id)
     assert (lost.state, lost.owner) == ("unknown", "reconciler")
     assert "try 2" in str(lost.cause)
+
+
+def test_with_the_end_of_a_pipeline_run_no_run_of_it_stays_open(story: Story) -> None:
+    pipeline = story.pipeline_run(run_id="manual__end")
+    done, open_run = story.succeed(pipeline_run=pipeline), story.start_run(pipeline_run=pipeline, task_id="other")
+    story.mia.runs.change_pipeline_run(story.project, pipeline, PipelineRunTransition(state="failed"))
+    lost = story.mia.runs.get(story.project, open_run.id)
+    assert (lost.state, lost.owner) == ("unknown", "reconciler")
+    assert lost.cause == "the PipelineRun became failed before this Run reported its end"
+    assert story.mia.runs.get(story.project, done.id).state == "succeeded"
+    # What holds the Run knows better, and may still say so.
+    reconciling = RunTransition(state="reconciling", cause="its execution reports its end", owner="pod-1")
+    story.mia.runs.change(story.project, open_run.id, reconciling)
+    assert story.finish_run(open_run).state == "succeeded"
 
 
 def test_a_run_shows_what_it_runs_on(story: Story) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select
 
 from holdfast.core.audit import AuditAction
 from holdfast.core.canonical import Json
@@ -19,11 +19,12 @@ from holdfast.core.policy import (
     decide_run,
     snapshot_document,
 )
-from holdfast.core.run import OriginReason, RunState, is_terminal
+from holdfast.core.run import OriginReason
 from holdfast.core.seal import seal_document
+from holdfast.service.lost import lose_run
 from holdfast.service.transaction import Change, new_id
 from holdfast.store.queries.runs import digests_of, newest_try, pipeline_run_named
-from holdfast.store.tables import PolicySnapshotRow, RunRow
+from holdfast.store.tables import PolicySnapshotRow
 from holdfast.wire.canonical import document_digest
 from holdfast.wire.run import RunRequest
 
@@ -174,7 +175,9 @@ def _bind_origin(change: Change, project: str, request: RunRequest, found: Row[A
             f"there is no PipelineRun {request.pipeline_run} in Project {project!r}", remedy="Create it first"
         )
     if found.earlier_run is not None:
-        _lose_open(change, found.earlier_run, found.earlier_state, request.try_number)
+        # Airflow starts a new try only when the old one's process is gone.
+        cause = f"try {request.try_number} began before this Run reported its end"
+        lose_run(change, found.earlier_run, found.earlier_state, cause)
         return found.earlier_run, (request.origin_reason or OriginReason.RETRY).value
     if request.rerun_of is None:
         return None, None
@@ -186,26 +189,3 @@ def _bind_origin(change: Change, project: str, request: RunRequest, found: Row[A
         )
     origin = newest_try(change.connection, again, request.task_id, request.map_index)
     return (origin, OriginReason.RERUN.value) if origin is not None else (None, None)
-
-
-def _lose_open(change: Change, run: UUID, state: str, try_number: int) -> None:
-    """Take an earlier try that never reported its end to `unknown`; Airflow starts a new try only when the old process is gone."""
-    if _is_left_alone(state):
-        return
-    # It may be starting or ending right now: what is recorded is what it has become by then.
-    lock = select(RunRow.state).where(RunRow.id == run).with_for_update(key_share=True)
-    if _is_left_alone(state := change.connection.execute(lock).scalar_one()):
-        return
-    cause = f"try {try_number} began before this Run reported its end"
-    change.connection.execute(
-        update(RunRow)
-        .where(RunRow.id == run)
-        .values(state=RunState.UNKNOWN, cause=cause, owner="reconciler", since=func.now())
-    )
-    change.record(
-        AuditAction.RUN_CHANGED, "run", run, {"before": state, "after": "unknown", "owner": "reconciler"}, reason=cause
-    )
-
-
-def _is_left_alone(state: str) -> bool:
-    return is_terminal(RunState(state)) or state in (RunState.UNKNOWN, RunState.RECONCILING)

@@ -11,6 +11,7 @@ from holdfast.core.audit import AuditAction
 from holdfast.core.errors import NotFound
 from holdfast.core.run import PipelineRunState, check_pipeline_run_transition, is_terminal
 from holdfast.ports import DEFAULT_LIMIT
+from holdfast.service.lost import lose_open_runs
 from holdfast.service.transaction import Change, Transactions, new_id
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
@@ -59,12 +60,19 @@ class PipelineRunService:
     def change_pipeline_run(
         self, name: str, pipeline_run: UUID, request: PipelineRunTransition, *, key: str | None = None
     ) -> PipelineRun:
-        """Take a PipelineRun to another state; the state it has already stays. Raises NotFound, StateConflict."""
+        """Take a PipelineRun to another state; the state it has already stays.
+
+        With its end, no Run of it stays open: one whose execution has not reported an end becomes `unknown`.
+
+        Raises:
+            NotFound: there is no such PipelineRun.
+            StateConflict: it may not go to that state.
+        """
 
         def apply(change: Change) -> PipelineRun:
             here = (PipelineRunRow.project_id == change.project) & (PipelineRunRow.id == pipeline_run)
             row = change.connection.execute(
-                select(*PipelineRunRow.__table__.c).where(here).with_for_update()
+                select(*PipelineRunRow.__table__.c).where(here).with_for_update(key_share=True)
             ).one_or_none()
             if row is None:
                 raise _missing(name, pipeline_run)
@@ -83,6 +91,9 @@ class PipelineRunService:
             change.record(
                 AuditAction.PIPELINE_RUN_CHANGED, "pipeline_run", pipeline_run, content, reason=request.reason
             )
+            if is_terminal(request.state):
+                cause = f"the PipelineRun became {request.state} before this Run reported its end"
+                lose_open_runs(change, pipeline_run, cause)
             return mapping.pipeline_run_of(after, name)
 
         return self.transactions.change(
