@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from holdfast.core.errors import HoldfastError, StateConflict, Unavailable
-from holdfast.dataplane.plane import StepFailed
+from holdfast.dataplane.plane import StepCanceled, StepFailed
 
 RETRIED: tuple[type[HoldfastError], ...] = (StateConflict, Unavailable)
 
@@ -20,6 +20,9 @@ def task_errors() -> Iterator[None]:
         raise _end(f"{error.title}: {error}", retried=isinstance(error, RETRIED)) from None
     except StepFailed as failure:
         raise _end(f"{failure.error_class} error: {failure}", retried=failure.error_class.is_retryable) from None
+    except StepCanceled as canceled:
+        # Airflow has decided already what becomes of the task; only where its worker shuts down, a retry is left to it.
+        raise _end(str(canceled), retried=True) from None
 
 
 def _end(message: str, *, retried: bool) -> AirflowException:

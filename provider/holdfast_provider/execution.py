@@ -1,20 +1,36 @@
-"""One Run from staging to its end on the local data plane, and what a Run takes from the task that executes it."""
+"""One Run from staging to its end in this process, on the local data plane."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
-from holdfast.core.errors import HoldfastError, NotFound, StateConflict
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from holdfast.core.errors import (
+    HoldfastError,
+    IntegrityViolation,
+    InvalidRequest,
+    NotFound,
+    PolicyViolation,
+    StateConflict,
+)
 from holdfast.core.policy import DataPlaneKind
-from holdfast.core.run import ErrorClass, OriginReason, RunState, is_terminal
+from holdfast.core.run import ErrorClass, RunState, is_terminal
 from holdfast.dataplane.local import LocalDataPlane
-from holdfast.dataplane.plane import CodeSource, Execution, StepFailed
+from holdfast.dataplane.plane import CodeSource, Execution, StepCanceled, StepFailed
 from holdfast.ports import Governance
-from holdfast.wire.run import InputRef, Run, RunFinish, RunStart, StoredFile, UploadRequest
+from holdfast.wire.run import Run, RunFinish, RunStart, RunTransition, StoredFile, UploadRequest
+
+_CAUSE_LIMIT = 2000
+# What a call of ours refuses is never tried again by _errors.py, and so must not be called an error of the platform.
+_CLASS_OF: dict[type[HoldfastError], ErrorClass] = {
+    InvalidRequest: ErrorClass.USER,
+    NotFound: ErrorClass.USER,
+    PolicyViolation: ErrorClass.POLICY,
+    IntegrityViolation: ErrorClass.DATA,
+}
 
 
 class LocalRun:
-    """Executes a Run that has been created; whatever happens, the Run is finished with its class of failure and cause."""
+    """Executes a Run that has been created; whatever happens, the Run is ended with its cause and, where it failed, its class."""
 
     def __init__(
         self, governance: Governance, project: str, run: Run, data_roots: list[str], log: Callable[[str], None]
@@ -22,44 +38,50 @@ class LocalRun:
         self._governance, self._project, self._run, self._log = governance, project, run, log
         self._data_roots = data_roots
         self._execution: Execution | None = None
+        self._is_canceled = False
 
     def execute(self, code: CodeSource) -> Run:
         """Execute the Run and return it, succeeded.
 
         Raises:
             StepFailed: a step failed; the Run is failed.
-            StateConflict: this try was executed before and broke off; the Run is left to the reconciler.
+            StepCanceled: the task was ended from outside; the Run is canceled.
+            StateConflict: this try was executed before and broke off; the Run is unknown.
         """
-        if is_terminal(self._run.state):
-            raise StepFailed(
-                self._run.error_class or ErrorClass.PLATFORM,
-                f"Run {self._run.id} is {self._run.state}: {self._run.cause}",
-            )
-        if self._run.state is not RunState.CREATED:
-            raise StateConflict(
-                f"Run {self._run.id} was begun before by {self._run.fence}", remedy="A new try makes a new Run"
-            )
-        if self._run.data_plane != DataPlaneKind.LOCAL:
-            raise StepFailed(
-                ErrorClass.PLATFORM,
-                f"this installation cannot execute Runs on the data plane {self._run.data_plane!r} yet",
-            )
-        plane = LocalDataPlane(self._data_roots)
-        with plane.execution(self._run, self._interpreter()) as execution:
-            self._execution = execution
-            try:
+        self._check_fresh()
+        try:
+            with self._data_plane().execution(self._run) as execution:
+                self._execution = execution
+                if self._is_canceled:
+                    execution.cancel()
                 return self._execute(execution, code)
-            except StepFailed as failure:
-                self._fail(execution, failure)
-                raise
-            except HoldfastError as error:
-                self._fail(execution, StepFailed(ErrorClass.PLATFORM, str(error)))
-                raise
+        except BaseException as error:
+            self._record(_ending_of(error))
+            raise
 
     def cancel(self) -> None:
-        """End the user's command."""
+        """Ask what is under way to end; does not wait for it."""
+        self._is_canceled = True
         if self._execution is not None:
             self._execution.cancel()
+
+    def _data_plane(self) -> LocalDataPlane:
+        if self._run.data_plane != DataPlaneKind.LOCAL:
+            name = self._run.data_plane
+            raise StepFailed(ErrorClass.PLATFORM, f"this installation cannot execute Runs on the data plane {name!r}")
+        return LocalDataPlane(self._data_roots)
+
+    def _check_fresh(self) -> None:
+        run = self._run
+        if is_terminal(run.state):
+            raise StepFailed(run.error_class or ErrorClass.PLATFORM, f"Run {run.id} is {run.state}: {run.cause}")
+        if run.state is RunState.CREATED:
+            return
+        if run.state in (RunState.QUEUED, RunState.RUNNING):
+            cause = f"this try was begun before by {run.fence}, and broke off"
+            lost = RunTransition(state=RunState.UNKNOWN, cause=cause, owner="reconciler")
+            self._governance.runs.change(self._project, run.id, lost, key=f"lose {run.idempotency_key}")
+        raise StateConflict(f"Run {run.id} was begun before by {run.fence}", remedy="A new try makes a new Run")
 
     def _execute(self, execution: Execution, code: CodeSource) -> Run:
         runs, project, run = self._governance.runs, self._project, self._run
@@ -95,76 +117,49 @@ class LocalRun:
             metrics=collected.metrics,
             artifacts=stored,
         )
-        return runs.finish(project, run.id, ending, key=f"finish {run.idempotency_key}")
+        return self._finish(ending)
 
-    def _fail(self, execution: Execution, failure: StepFailed) -> None:
-        ending = RunFinish(
-            state=RunState.FAILED,
-            fence=execution.fence,
-            exit_code=failure.exit_code,
-            error_class=failure.error_class,
-            cause=str(failure)[:2000],
-        )
+    def _record(self, ending: RunFinish) -> None:
+        if self._execution is not None:
+            ending = ending.model_copy(update={"fence": self._execution.fence})
         try:
-            self._governance.runs.finish(self._project, self._run.id, ending, key=f"fail {self._run.idempotency_key}")
+            self._finish(ending)
         except HoldfastError as error:
-            self._log(f"the Run's failure could not be recorded, the next try takes it to unknown: {error}")
+            self._log(f"the Run's end could not be recorded, the next try takes it to unknown: {error}")
 
-    def _interpreter(self) -> str:
-        name, _, number = self._run.environment.partition("/")
-        cursor = None
-        while True:
-            page = self._governance.runs.list_environments(self._project, limit=500, cursor=cursor)
-            for lock in page.items:
-                if lock.name == name and str(lock.number) == number:
-                    return lock.reference
-            if (cursor := page.next) is None:
-                raise NotFound(f"there is no EnvironmentLock {self._run.environment!r} in Project {self._project!r}")
-
-
-def code_of(context: Any) -> CodeSource:
-    """Return the code that this try executes; Airflow's own record of the commit changes later, the bundle instance does not."""
-    bundle = context["ti"].bundle_instance
-    # A git bundle's checkout has no .git directory of its own; the commit's objects are in the bundle's bare repository.
-    git_directory = getattr(bundle, "bare_repo_path", None)
-    return CodeSource(
-        checkout=str(bundle.path),
-        commit=bundle.version,
-        git_directory=str(git_directory) if git_directory else None,
-        path=str(getattr(bundle, "subdir", None) or ""),
-    )
+    def _finish(self, ending: RunFinish) -> Run:
+        """End the Run; one that was given up as unknown meanwhile is reconciled by what its own execution reports."""
+        runs, project, run = self._governance.runs, self._project, self._run
+        key = f"{ending.state} {run.idempotency_key}"
+        try:
+            return runs.finish(project, run.id, ending, key=key)
+        except StateConflict:
+            if runs.get(project, run.id).state is not RunState.UNKNOWN:
+                raise
+        evidence = RunTransition(
+            state=RunState.RECONCILING, cause="its execution reports its end", owner=ending.fence or "execution"
+        )
+        runs.change(project, run.id, evidence, key=f"reconcile {run.idempotency_key}")
+        return runs.finish(project, run.id, ending, key=key)
 
 
-def repository_of(bundle: Any) -> str:
-    """Return where a bundle's code comes from: its repository's URL without credentials, or the bundle's name."""
-    url = getattr(bundle, "repo_url", None)
-    if not url:
-        return str(bundle.name)
-    parts = urlsplit(str(url))
-    return (
-        parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.scheme and parts.netloc else str(url)
-    )
-
-
-def origin_of(ti: Any, retries: int) -> OriginReason | None:
-    """Return why this try repeats an earlier one: Airflow raises max_tries when a task is cleared, and not when it retries."""
-    if ti.try_number <= 1:
-        return None
-    is_first_after_clear = ti.max_tries > retries and ti.try_number == ti.max_tries - retries + 1
-    return OriginReason.CLEAR if is_first_after_clear else OriginReason.RETRY
-
-
-def bind_inputs(inputs: Mapping[str, Any]) -> dict[str, InputRef]:
-    """Return the inputs of a request; a directory's references become one input a file, `name/path`."""
-    bound = {}
-    for name, reference in inputs.items():
-        if isinstance(reference, list):
-            bound.update(
-                {
-                    f"{name}/{item['name']}": InputRef(artifact=item["artifact"], digest=item["digest"])
-                    for item in reference
-                }
+def _ending_of(error: BaseException) -> RunFinish:
+    """Return how a Run ends that was broken off by an exception."""
+    match error:
+        case StepFailed():
+            return _failed(error.error_class, str(error), error.exit_code)
+        case StepCanceled():
+            cause = "Airflow ended the task: it was marked or cleared, or its worker shut down"
+            return RunFinish(state=RunState.CANCELED, cause=cause)
+        case AirflowTaskTimeout():
+            return _failed(ErrorClass.ENVIRONMENT, "the task ran longer than its execution_timeout")
+        case HoldfastError():
+            return _failed(_CLASS_OF.get(type(error), ErrorClass.PLATFORM), str(error))
+        case _:
+            return _failed(
+                ErrorClass.PLATFORM, f"the task ended with an unexpected {type(error).__name__}; see its log"
             )
-        else:
-            bound[name] = InputRef(**reference)
-    return bound
+
+
+def _failed(error_class: ErrorClass, cause: str, exit_code: int | None = None) -> RunFinish:
+    return RunFinish(state=RunState.FAILED, error_class=error_class, cause=cause[:_CAUSE_LIMIT], exit_code=exit_code)

@@ -34,9 +34,14 @@ def execution(
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
     run: Any = SimpleNamespace(
-        id="run", command=command or ["python", "step.py"], parameters={}, outputs=outputs or {"model": "model"}
+        id="run",
+        command=command or ["python", "step.py"],
+        parameters={},
+        outputs=outputs or {"model": "model"},
+        environment_kind="interpreter",
+        environment_reference=sys.executable,
     )
-    made = LocalDataPlane([], scratch).execution(run, sys.executable)
+    made = LocalDataPlane([], scratch).execution(run)
     made.__enter__()
     made.stage(CodeSource(str(checkout)), NOTHING)
     return made
@@ -94,29 +99,6 @@ print("over")
 def test_a_process_that_stays_behind_is_ended_with_the_command(closing: str, tmp_path: Path, lines: list[str]) -> None:
     assert run(execution(tmp_path, DAEMON.format(closing=closing)), lines) == 0
     assert lines == ["over"]
-
-
-def test_a_command_that_ignores_sigterm_is_killed(tmp_path: Path, lines: list[str], monkeypatch) -> None:
-    monkeypatch.setattr("holdfast.dataplane.local._GRACE_S", 0.2)
-    code = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(600)"
-    made = execution(tmp_path, code)
-    failed: list[StepFailed] = []
-
-    def execute() -> None:
-        try:
-            made.execute(lines.append)
-        except StepFailed as failure:
-            failed.append(failure)
-
-    thread = threading.Thread(target=execute)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not lines and time.monotonic() < deadline:
-        thread.join(0.01)
-    made.cancel()
-    thread.join(20)
-    made.__exit__()
-    assert "SIGKILL" in str(failed[0])
 
 
 def test_binary_garbage_and_a_line_without_end_are_logged_in_pieces(tmp_path: Path, lines: list[str]) -> None:
@@ -261,7 +243,7 @@ def test_the_agent_and_the_command_end_with_the_process_that_started_them(tmp_pa
         "import sys; from pathlib import Path; from types import SimpleNamespace as N\n"
         "from holdfast.dataplane.local import LocalDataPlane; from holdfast.dataplane.plane import CodeSource\n"
         "from holdfast.wire.run import Staging\n"
-        "e = LocalDataPlane([], Path(sys.argv[1])).execution(N(id='r', command=['python', 's.py'], parameters={}, outputs={}), sys.executable)\n"
+        "e = LocalDataPlane([], Path(sys.argv[1])).execution(N(id='r', command=['python', 's.py'], parameters={}, outputs={}, environment_kind='interpreter', environment_reference=sys.executable))\n"
         "e.__enter__(); e.stage(CodeSource(sys.argv[2]), Staging(grants=[], datasets=[])); e.execute(lambda line: print(line, flush=True))"
     )
     scratch, checkout = tmp_path / "other", tmp_path / "code"

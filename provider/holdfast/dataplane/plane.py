@@ -30,6 +30,10 @@ class StepFailed(Exception):
         return kind(str(self)) if kind else Unavailable(str(self))
 
 
+class StepCanceled(Exception):
+    """A step of a Run was ended because the Run was canceled."""
+
+
 @dataclass(frozen=True, slots=True)
 class CodeSource:
     """Where the user's code is.
@@ -57,7 +61,10 @@ class Collected:
 
 
 class Execution(Protocol):
-    """One Run on a data plane; a context manager, because what it took it gives back."""
+    """One Run on a data plane; a context manager, because what it took it gives back.
+
+    A step that is under way when the execution is canceled, and every later one, raises StepCanceled.
+    """
 
     fence: str
 
@@ -80,7 +87,7 @@ class Execution(Protocol):
         ...
 
     def cancel(self) -> None:
-        """End the user's command and everything that it started."""
+        """Ask what is under way to end, the user's command and everything that it started included; does not wait for it."""
         ...
 
 
@@ -91,8 +98,8 @@ class DataPlane(Protocol):
         """Return every file of a source with digest and size; raises StepFailed."""
         ...
 
-    def execution(self, run: Run, environment_reference: str) -> Execution:
-        """Return the execution of a Run, not started."""
+    def execution(self, run: Run) -> Execution:
+        """Return the execution of a Run, not started; raises StepFailed where the data plane has no such environment."""
         ...
 
 

@@ -3,15 +3,50 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from holdfast_provider.operators.task import HoldfastOperator, key_of_try, triggering_user
+from holdfast_provider.operators.task import HoldfastOperator
 
 if TYPE_CHECKING:
     from holdfast.ports import Governance
     from holdfast.wire.run import Run, RunRequest
     from holdfast_provider.execution import LocalRun
+    from holdfast_provider.hooks.holdfast import HoldfastHook
 
 
-class RunOperator(HoldfastOperator):
+class RunningOperator(HoldfastOperator):
+    """Base of the operators whose tries are Runs.
+
+    A data plane that goes on without this worker begins the Run here, defers, and comes back in a method of its own; what a subclass
+    does with a Run that has succeeded is apart from that.
+    """
+
+    _local: "LocalRun | None" = None
+    _is_killed = False
+
+    def execute_run(
+        self, context: Any, hook: "HoldfastHook", governance: "Governance", project: str, request: "RunRequest"
+    ) -> "Run":
+        """Create the Run of this try, execute it and return it, succeeded; one that has succeeded already is not executed again."""
+        from holdfast.core.run import RunState
+        from holdfast_provider.binding import code_of
+        from holdfast_provider.execution import LocalRun
+
+        run = governance.runs.create(project, request)
+        self.log.info("Run %s, seal %s", run.id, run.seal)
+        if run.state is RunState.SUCCEEDED:
+            return run
+        self._local = LocalRun(governance, project, run, hook.data_roots, self.log.info)
+        if self._is_killed:
+            self._local.cancel()
+        return self._local.execute(code_of(context))
+
+    def on_kill(self) -> None:
+        """Ask the user's command and everything that it started to end; `execute` records the end."""
+        self._is_killed = True
+        if self._local is not None:
+            self._local.cancel()
+
+
+class RunOperator(RunningOperator):
     """Creates a Run, executes its command on the data plane that the Project has, and registers what it wrote.
 
     Each output is an XCom under its name, `run.output["model"]`: `{"artifact": id, "digest": …}`, for a directory a list of these.
@@ -53,79 +88,45 @@ class RunOperator(HoldfastOperator):
         self.parameters = parameters or {}
         self.outputs = outputs or {}
         self.run_resources = resources or {}  # `resources` is a field of Airflow's own
-        self._local: LocalRun | None = None
 
     def execute(self, context: Any) -> str:
-        """Execute the Run of this try and return its id; a Run that has succeeded already is not executed again."""
-        from holdfast.core.run import RunState
+        """Execute the Run of this try and return its id."""
         from holdfast_provider._errors import task_errors
-        from holdfast_provider.execution import LocalRun, code_of
+        from holdfast_provider.binding import bind
 
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             project = hook.project(self.project)
-            run = governance.runs.create(project, self._request(context, governance, project))
-            self.log.info("Run %s, seal %s", run.id, run.seal)
-            if run.state is not RunState.SUCCEEDED:
-                self._local = LocalRun(governance, project, run, hook.data_roots, self.log.info)
-                run = self._local.execute(code_of(context))
-            self._present(context, governance, project, run)
+            request = bind(
+                context,
+                governance,
+                project,
+                retries=self.retries or 0,
+                inputs=self.inputs,
+                environment=self.environment,
+                command=[str(part) for part in self.command],
+                parameters=self.parameters,
+                outputs=self.outputs,
+                resources=self.run_resources,
+            )
+            run = self.execute_run(context, hook, governance, project, request)
+            for name, reference in references_of(governance, project, run).items():
+                context["ti"].xcom_push(key=name, value=reference)
             return str(run.id)
 
-    def on_kill(self) -> None:
-        """End the user's command and everything that it started."""
-        if self._local is not None:
-            self._local.cancel()
 
-    def _request(self, context: Any, governance: "Governance", project: str) -> "RunRequest":
-        from holdfast.wire.run import CodeRef, PipelineRunRequest, RunRequest
-        from holdfast_provider.execution import bind_inputs, code_of, origin_of, repository_of
-
-        ti, dag_run, code = context["ti"], context["dag_run"], code_of(context)
-        pipeline_run = governance.runs.create_pipeline_run(
-            project,
-            PipelineRunRequest(
-                dag_id=ti.dag_id,
-                run_id=ti.run_id,
-                bundle=ti.bundle_instance.name,
-                commit=code.commit,
-                parameters=dict(context["params"]),
-                triggered_by=triggering_user(context),
-            ),
-            key=f"pipeline-run {ti.dag_id} {ti.run_id} {key_of_try(context)}"[:200],
-        )
-        return RunRequest(
-            idempotency_key=key_of_try(context),
-            pipeline_run=pipeline_run.id,
-            task_id=ti.task_id,
-            map_index=ti.map_index if ti.map_index is not None else -1,
-            try_number=ti.try_number,
-            code=CodeRef(repository=repository_of(ti.bundle_instance), commit=code.commit, path=code.path)
-            if code.commit
-            else None,
-            environment=self.environment,
-            command=[str(part) for part in self.command],
-            inputs=bind_inputs(self.inputs),
-            parameters=self.parameters,
-            outputs=self.outputs,
-            resources=self.run_resources,
-            origin_reason=origin_of(ti, self.retries or 0),
-            rerun_of=(dag_run.conf or {}).get("rerun_of"),
-        )
-
-    def _present(self, context: Any, governance: "Governance", project: str, run: "Run") -> None:
-        references: dict[str, Any] = {}
-        cursor = None
-        while True:
-            page = governance.artifacts.list(project, run=run.id, limit=500, cursor=cursor)
-            for artifact in page.items:
-                output, _, rest = artifact.name.partition("/")
-                reference = {"artifact": str(artifact.id), "digest": artifact.digest}
-                if rest:
-                    references.setdefault(output, []).append({**reference, "name": rest})
-                else:
-                    references[output] = reference
-            if (cursor := page.next) is None:
-                break
-        for name, reference in references.items():
-            context["ti"].xcom_push(key=name, value=reference)
+def references_of(governance: "Governance", project: str, run: "Run") -> dict[str, Any]:
+    """Return output name → reference of a Run's Artifacts; a directory's are a list."""
+    references: dict[str, Any] = {}
+    cursor = None
+    while True:
+        page = governance.artifacts.list(project, run=run.id, limit=500, cursor=cursor)
+        for artifact in page.items:
+            output, _, rest = artifact.name.partition("/")
+            reference = {"artifact": str(artifact.id), "digest": artifact.digest}
+            if rest:
+                references.setdefault(output, []).append({**reference, "name": rest})
+            else:
+                references[output] = reference
+        if (cursor := page.next) is None:
+            return references

@@ -1,0 +1,109 @@
+"""What a Run takes from the task that executes it: DagRun, commit, repository, why the try repeats another, inputs."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from holdfast.core.run import OriginReason
+from holdfast.dataplane.plane import CodeSource
+from holdfast.ports import Governance
+from holdfast.wire.run import CodeRef, InputRef, PipelineRunRequest, RunRequest
+from holdfast_provider.operators.task import key_of_try, triggering_user
+
+
+def bind(
+    context: Any, governance: Governance, project: str, *, retries: int, inputs: Mapping[str, Any], **bindings: Any
+) -> RunRequest:
+    """Return the request for the Run of this try; the PipelineRun of its DagRun is recorded.
+
+    Args:
+        context: the task's.
+        governance: where the PipelineRun is recorded.
+        project: the Project.
+        retries: the task's.
+        inputs: name → reference, as operators return them.
+        bindings: the other bindings of a RunRequest.
+    """
+    ti, dag_run, code, key = context["ti"], context["dag_run"], code_of(context), key_of_try(context)
+    pipeline_run = governance.runs.create_pipeline_run(
+        project,
+        PipelineRunRequest(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            bundle=ti.bundle_instance.name,
+            commit=code.commit,
+            parameters=dict(context["params"]),
+            triggered_by=triggering_user(context),
+        ),
+        key=f"pipeline-run {key}",
+    )
+    repository = repository_of(ti.bundle_instance)
+    return RunRequest(
+        idempotency_key=key,
+        pipeline_run=pipeline_run.id,
+        task_id=ti.task_id,
+        map_index=ti.map_index if ti.map_index is not None else -1,
+        try_number=ti.try_number,
+        code=CodeRef(repository=repository, commit=code.commit, path=code.path) if code.commit else None,
+        inputs=bind_inputs(inputs),
+        origin_reason=origin_of(context, retries),
+        rerun_of=(dag_run.conf or {}).get("rerun_of"),
+        **bindings,
+    )
+
+
+def code_of(context: Any) -> CodeSource:
+    """Return the code that this try executes; Airflow's own record of the commit changes later, the bundle instance does not."""
+    bundle = context["ti"].bundle_instance
+    # A git bundle's checkout has no .git directory of its own; the commit's objects are in the bundle's bare repository.
+    git_directory = getattr(bundle, "bare_repo_path", None)
+    return CodeSource(
+        checkout=str(bundle.path),
+        commit=bundle.version,
+        git_directory=str(git_directory) if git_directory else None,
+        path=str(getattr(bundle, "subdir", None) or ""),
+    )
+
+
+def repository_of(bundle: Any) -> str:
+    """Return where a bundle's code comes from: its repository's URL without credentials, or the bundle's name."""
+    url = getattr(bundle, "repo_url", None)
+    if not url:
+        return str(bundle.name)
+    parts = urlsplit(str(url))
+    return (
+        parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.scheme and parts.netloc else str(url)
+    )
+
+
+def origin_of(context: Any, retries: int) -> OriginReason | None:
+    """Return why this try repeats an earlier one.
+
+    Airflow adds a task's retries to max_tries when the task is cleared, and not when it retries. A task that is cleared while it runs
+    takes the way of a retry in Airflow, and is one here as long as retries are left.
+    """
+    ti, dag_run = context["ti"], context["dag_run"]
+    if ti.try_number <= 1:
+        return None
+    is_first_after_clear = ti.max_tries > retries and ti.try_number == ti.max_tries - retries + 1
+    if not is_first_after_clear and ti.try_number <= ti.max_tries + 1:
+        return OriginReason.RETRY
+    # A backfill clears the DagRun that is there already, and makes it its own.
+    is_taken_over = dag_run.run_type == "backfill" and not dag_run.run_id.startswith("backfill__")
+    return OriginReason.BACKFILL if is_taken_over else OriginReason.CLEAR
+
+
+def bind_inputs(inputs: Mapping[str, Any]) -> dict[str, InputRef]:
+    """Return the inputs of a request; a directory's references become one input a file, `name/path`."""
+    bound = {}
+    for name, reference in inputs.items():
+        if isinstance(reference, list):
+            bound.update(
+                {
+                    f"{name}/{item['name']}": InputRef(artifact=item["artifact"], digest=item["digest"])
+                    for item in reference
+                }
+            )
+        else:
+            bound[name] = InputRef(**reference)
+    return bound
