@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMIT = b"COMMIT"
+COMMIT = b"COMMIT\x00"  # with its end: a BEGIN may say READ COMMITTED
 
 
 class Wire:
