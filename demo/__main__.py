@@ -1,12 +1,9 @@
 """`python -m demo up [--once] | reset`: see README.md."""
 
 import argparse
-import json
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +92,9 @@ def _tell(state: State, postgres: "PostgresServer", group: "Supervisor", say: Na
     """Tell the whole story and return its summary and where Airflow answers."""
     from demo import airflow as configuration
     from demo import journey
-    from demo.platform import bring_data, furnish, open_platform, passwords
+    from demo.platform import PROJECT, bring_data, furnish, open_platform, passwords
     from demo.repository import publish
+    from demo.users import described
 
     say("PostgreSQL runs", then="migrating the governance database")
     commit = publish(EXAMPLES, state.root / "dags.git")
@@ -105,24 +103,17 @@ def _tell(state: State, postgres: "PostgresServer", group: "Supervisor", say: Na
     url = f"http://127.0.0.1:{port}"
     api_url = f"{url}/holdfast/api/v1"
     postgres.create_database("airflow")
-    shared = configuration.environment(state, postgres, port)
+    bundle = configuration.git_bundle("examples", state.root / "dags.git")
+    shared = configuration.environment(state, postgres, port, [bundle])
     platform, service = open_platform(state, postgres, api_url)
     token = furnish(state, platform)
     platform.close()
     say("Holdfast   database migrated, Project made", then="migrating Airflow's database")
     secrets = passwords(state)
-    _airflow(state, ["airflow", "db", "migrate"], {**shared, **service}, "")
-    _airflow(
-        state,
-        [sys.executable, "-m", "demo.users"],
-        {**shared, "PYTHONPATH": str(EXAMPLES.parents[1])},
-        json.dumps(secrets),
-    )
+    configuration.prepare(state, {**shared, **service}, described(secrets))
     say("Airflow    database migrated, users made", then="starting Airflow's four processes")
-    worker = configuration.connection(api_url, token, state.root / "landing")
-    for name in configuration.COMPONENTS:
-        more = service if name == "api-server" else worker
-        group.start(name, [str(Path(sys.executable).parent / "airflow"), name], {**shared, **more})
+    worker = configuration.connection(api_url, token, state.root / "landing", project=PROJECT)
+    configuration.start(group, shared, service, worker)
     state.remember("pids", {"postgres": postgres.pid, **group.pids})
     group.wait_until("the api-server's answer", lambda: _answers(f"{api_url}/health"), 120)
     say(f"Airflow    answers at {url}", then="waiting until Airflow has read the Dag")
@@ -132,26 +123,6 @@ def _tell(state: State, postgres: "PostgresServer", group: "Supervisor", say: Na
     say(f"triggered  {run_id} over Airflow's REST API", then="following its tasks")
     promotion = journey.follow(maintainer, officer, api_url, run_id, group, say)
     return journey.summarise(maintainer, api_url, run_id, promotion), url
-
-
-def _airflow(state: State, command: list[str], environment: Mapping[str, str], stdin: str) -> None:
-    if command[0] == "airflow":
-        command = [str(Path(sys.executable).parent / "airflow"), *command[1:]]
-    log = state.root / "logs" / "migrate.log"
-    done = subprocess.run(  # noqa: S603 - our own commands
-        command,
-        env=dict(environment),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        cwd=state.root,
-    )
-    with log.open("a") as file:
-        file.write(done.stdout + done.stderr)
-    if done.returncode != 0:
-        raise DemoFailure(f"{' '.join(command[-2:])} failed; its log is {log}. `make demo-reset` starts over")
 
 
 def _answers(url: str) -> bool:

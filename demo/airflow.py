@@ -1,30 +1,40 @@
-"""Airflow's configuration for the demo, by environment; each process gets what it needs and no more."""
+"""Airflow on this machine: its configuration, by environment (each process gets what it needs and no more), and its start."""
 
 import json
 import os
+import subprocess
 import sys
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from demo.failure import DemoFailure
 from demo.postgres import PostgresServer
 from demo.repository import BRANCH
-from demo.state import State
+from demo.state import LOG_PORTS, State
+from demo.supervise import Supervisor
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
-CONNECTION = "AIRFLOW_CONN_HOLDFAST_DEFAULT"
+_BIN = Path(sys.executable).parent
+_REPOSITORY = Path(__file__).parents[1]
 
 
-def environment(state: State, postgres: PostgresServer, port: int) -> dict[str, str]:
+def git_bundle(name: str, repository: Path, refresh_interval_s: int = 10) -> dict[str, Any]:
+    """Return the Dag bundle of a git repository on this machine."""
+    return {
+        "name": name,
+        "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+        "kwargs": {"repo_url": str(repository), "tracking_ref": BRANCH, "refresh_interval": refresh_interval_s},
+    }
+
+
+def environment(state: State, postgres: PostgresServer, port: int, bundles: list[dict[str, Any]]) -> dict[str, str]:
     """Return the environment that all of Airflow's processes share; none of it opens the governance database."""
     home = state.root / "airflow"
-    bundle = {
-        "name": "examples",
-        "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
-        "kwargs": {"repo_url": str(state.root / "dags.git"), "tracking_ref": BRANCH, "refresh_interval": 10},
-    }
     url = f"http://127.0.0.1:{port}"
     return {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "PATH": f"{_BIN}:{os.environ.get('PATH', '/usr/bin:/bin')}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "AIRFLOW_HOME": str(home),
@@ -42,16 +52,55 @@ def environment(state: State, postgres: PostgresServer, port: int) -> dict[str, 
         "AIRFLOW__API__SECRET_KEY": state.secret("api"),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": state.secret("jwt"),
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(state.root / "bundles"),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(state.root / "logs" / "tasks"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(state.root / "logs" / "dag-files"),
+        # Whoever reads a log finds it on this machine; the ports only have to be free of another Airflow's.
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(state.port("worker-log-port", LOG_PORTS[::2])),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(state.port("trigger-log-port", LOG_PORTS[1::2])),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
 
-def connection(url: str, token: str, data_root: Path) -> dict[str, str]:
-    """Return the Holdfast connection, for the processes whose tasks use it."""
-    extra = {"project": "oncology", "data_roots": str(data_root)}
-    return {CONNECTION: json.dumps({"conn_type": "holdfast", "host": url, "password": token, "extra": extra})}
+def connection(
+    url: str, token: str, data_root: Path, *, project: str, conn_id: str = "holdfast_default"
+) -> dict[str, str]:
+    """Return a Holdfast connection, for the processes whose tasks use it."""
+    extra = {"project": project, "data_roots": str(data_root)}
+    document = {"conn_type": "holdfast", "host": url, "password": token, "extra": extra}
+    return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(document)}
+
+
+def prepare(state: State, environment: Mapping[str, str], users: Mapping[str, Any]) -> None:
+    """Migrate Airflow's database and create roles and users, as `demo.users` reads them."""
+    _run(state, [str(_BIN / "airflow"), "db", "migrate"], environment, "")
+    environment = {**environment, "PYTHONPATH": str(_REPOSITORY)}
+    _run(state, [sys.executable, "-m", "demo.users"], environment, json.dumps(users))
+
+
+def start(group: Supervisor, shared: Mapping[str, str], service: Mapping[str, str], worker: Mapping[str, str]) -> None:
+    """Start Airflow's four processes; the api-server opens the governance database, the others have the connections."""
+    for name in COMPONENTS:
+        more = service if name == "api-server" else worker
+        group.start(name, [str(_BIN / "airflow"), name], {**shared, **more})
+
+
+def _run(state: State, command: list[str], environment: Mapping[str, str], stdin: str) -> None:
+    log = state.root / "logs" / "migrate.log"
+    done = subprocess.run(  # noqa: S603 - our own commands
+        command,
+        env=dict(environment),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        cwd=state.root,
+    )
+    with log.open("a") as file:
+        file.write(done.stdout + done.stderr)
+    if done.returncode != 0:
+        raise DemoFailure(f"{' '.join(command[-2:])} failed; its log is {log}. `make demo-reset` starts over")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PORTS = range(18080, 18180)
+LOG_PORTS = range(18180, 18280)
 
 
 class State:
@@ -106,19 +107,19 @@ class State:
         path = self.root / f"{name}.json"
         return json.loads(path.read_text()) if path.exists() else None
 
-    def port(self) -> int:
-        """Return the port of the api-server: the one used before when it is free, else the next free one."""
-        before = self.recall("port")
-        for port in (*([before] if before else []), *PORTS):
+    def port(self, name: str = "port", ports: range = PORTS) -> int:
+        """Return a port for a purpose, the api-server's by default: the one used before when it is free, else the next free one."""
+        before = self.recall(name)
+        for port in (*([before] if before else []), *ports):
             with socket.socket() as candidate:
                 candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     candidate.bind(("127.0.0.1", port))
                 except OSError:
                     continue
-            self.remember("port", port)
+            self.remember(name, port)
             return int(port)
-        raise DemoFailure(f"no port between {PORTS.start} and {PORTS.stop - 1} is free; end what listens there")
+        raise DemoFailure(f"no port between {ports.start} and {ports.stop - 1} is free; end what listens there")
 
 
 def write_private(path: Path, text: str) -> None:

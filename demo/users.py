@@ -1,7 +1,8 @@
-"""Airflow's users and roles for the demo. Runs in a process of its own with Airflow's environment: `python -m demo.users < users.json`."""
+"""Airflow's users and roles. Runs in a process of its own with Airflow's environment: `python -m demo.users < users.json`."""
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 # Holdfast role → the stock Airflow role whose permissions it starts from.
@@ -21,25 +22,34 @@ USERS = {
 }
 
 
+def described(passwords: Mapping[str, str]) -> dict[str, Any]:
+    """Return the demo's roles and users as `main` reads them."""
+    return {"roles": ROLES, "users": {user: [role, passwords[user]] for user, role in USERS.items()}}
+
+
 def main() -> None:
-    """Create roles and users that are not there yet; the same again changes nothing."""
+    """Create roles and users that are not there yet; the same again changes nothing.
+
+    Reads `{"roles": {role: stock role}, "users": {user: [role, password]}}`. The roles may enter Holdfast; a user may have a stock
+    role, which may not.
+    """
     from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
     from airflow.providers.fab.www.security_appless import ApplessAirflowSecurityManager
     from airflow.utils.session import create_session
     from werkzeug.security import generate_password_hash
 
-    passwords: dict[str, str] = json.load(sys.stdin)
+    wanted: dict[str, Any] = json.load(sys.stdin)
     with create_session(scoped=False) as session:
         manager: FabAirflowSecurityManagerOverride = ApplessAirflowSecurityManager(session)
         manager.sync_roles()
         entry = [manager.create_permission("can_read", "Holdfast"), manager.create_permission("can_read", "Plugins")]
-        for name, stock in ROLES.items():
+        for name, stock in wanted["roles"].items():
             role = manager.add_role(name)
             for permission in [*_stock_permissions(manager, stock), *entry]:
                 manager.add_permission_to_role(role, permission)
-        for user, role_name in USERS.items():
+        for user, (role_name, password) in wanted["users"].items():
             if manager.find_user(username=user) is None:
-                _add_user(session, user, manager.find_role(role_name), generate_password_hash(passwords[user]))
+                _add_user(session, user, manager.find_role(role_name), generate_password_hash(password))
 
 
 def _stock_permissions(manager: Any, name: str) -> list[Any]:

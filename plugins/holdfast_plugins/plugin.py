@@ -5,6 +5,8 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from holdfast_plugins.marked import MarkedDagRuns
+
 
 class HoldfastPlugin(AirflowPlugin):
     """Mounts REST API v1 in the api-server; a setting that is missing stops it, because an API without its database helps nobody."""
@@ -18,5 +20,16 @@ class HoldfastPlugin(AirflowPlugin):
         from holdfast_plugins.airflow_access import authenticate_airflow_user
         from holdfast_plugins.app import MOUNT, create_app
 
-        app = create_app(Platform.open(Settings.load()), authenticate_airflow_user)
+        platform = Platform.open(Settings.load())
+        self._marked.platform = platform
+        app = create_app(platform, authenticate_airflow_user)
         return [{"app": app, "url_prefix": MOUNT, "name": "Holdfast"}]
+
+    @cached_property
+    def listeners(self) -> list[Any]:
+        """The listeners; asked for by every process."""
+        return [self._marked]
+
+    @cached_property
+    def _marked(self) -> MarkedDagRuns:
+        return MarkedDagRuns()

@@ -79,8 +79,8 @@ def repository_of(bundle: Any) -> str:
 def origin_of(context: Any, retries: int) -> OriginReason | None:
     """Return why this try repeats an earlier one.
 
-    Airflow adds a task's retries to max_tries when the task is cleared, and not when it retries. A task that is cleared while it runs
-    takes the way of a retry in Airflow, and is one here as long as retries are left.
+    Airflow adds a task's retries to max_tries when the task is cleared, and not when it retries. Only a task that was cleared while it
+    ran, and whose process did not end in the time that Airflow gives it, takes a retry's way there, and is one here while any are left.
     """
     ti, dag_run = context["ti"], context["dag_run"]
     if ti.try_number <= 1:

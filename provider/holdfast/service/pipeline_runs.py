@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Engine, func, insert, select, update
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
@@ -12,10 +12,11 @@ from holdfast.core.errors import NotFound
 from holdfast.core.run import PipelineRunState, check_pipeline_run_transition, is_terminal
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.lost import lose_open_runs
+from holdfast.service.refusals import translate
 from holdfast.service.transaction import Change, Transactions, new_id
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
-from holdfast.store.tables import PipelineRunRow
+from holdfast.store.tables import PipelineRunRow, ProjectRow
 from holdfast.wire.run import PipelineRun, PipelineRunRequest, PipelineRunTransition
 from holdfast.wire.types import Page
 
@@ -136,6 +137,18 @@ class PipelineRunService:
                 limit=limit,
                 cursor=cursor,
             )
+
+
+def find_open(engine: Engine, dag_id: str, run_id: str) -> list[tuple[str, UUID]]:
+    """Return Project and id of every PipelineRun of a DagRun that has not ended; a DagRun may have one in each Project."""
+    # By way of the Projects, because the index that finds a DagRun begins with its Project.
+    statement = (
+        select(ProjectRow.name, PipelineRunRow.id)
+        .join(PipelineRunRow, PipelineRunRow.project_id == ProjectRow.id)
+        .where(PipelineRunRow.dag_id == dag_id, PipelineRunRow.run_id == run_id, PipelineRunRow.ended_at.is_(None))
+    )
+    with translate(), engine.connect() as connection:
+        return [(row.name, row.id) for row in connection.execute(statement)]
 
 
 def _missing(project: str, pipeline_run: UUID) -> NotFound:

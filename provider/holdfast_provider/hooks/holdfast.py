@@ -7,6 +7,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from holdfast.core.errors import HoldfastError, InvalidRequest
+from holdfast_provider._masking import written_forms
 
 if TYPE_CHECKING:
     from holdfast.client import GovernanceClient
@@ -16,7 +17,7 @@ class HoldfastHook(BaseHook):
     """The governance functions of one connection.
 
     Args:
-        conn_id: a connection of type `holdfast`: host is the API's URL, password a service token of one Project; the extra may hold
+        holdfast_conn_id: a connection of type `holdfast`: host is the API's URL, password a service token of one Project; the extra may hold
             `project` and `data_roots`.
     """
 
@@ -25,9 +26,9 @@ class HoldfastHook(BaseHook):
     conn_type = "holdfast"
     hook_name = "Holdfast"
 
-    def __init__(self, conn_id: str = default_conn_name) -> None:
+    def __init__(self, holdfast_conn_id: str = default_conn_name) -> None:
         super().__init__()
-        self.conn_id = conn_id
+        self.conn_id = holdfast_conn_id
 
     @cached_property
     def _connection(self) -> Any:
@@ -37,7 +38,8 @@ class HoldfastHook(BaseHook):
                 f"connection {self.conn_id!r} lacks the API's URL or the service token",
                 remedy="Set its host and password; `holdfast token create` makes a token",
             )
-        mask_secret(connection.password)
+        for form in written_forms(connection.password):
+            mask_secret(form)
         return connection
 
     def get_conn(self) -> "GovernanceClient":
@@ -73,8 +75,13 @@ class HoldfastHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the API answers to this token, and what it says."""
+        from holdfast.client import GovernanceClient
+
         try:
-            page = self.get_conn().projects.list(limit=1)
+            with GovernanceClient(self.url, self._connection.password, timeout_s=10, attempts=1) as governance:
+                if named := self._connection.extra_dejson.get("project"):
+                    return True, f"reaches Project {governance.projects.get(str(named)).name}"
+                found = governance.projects.list(limit=1).items
         except HoldfastError as error:
             return False, str(error)
-        return True, f"reaches Project {page.items[0].name}" if page.items else "reaches the API, and no Project"
+        return True, f"reaches Project {found[0].name}" if found else "reaches the API, and no Project"

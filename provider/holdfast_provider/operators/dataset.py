@@ -1,9 +1,14 @@
 """Registers a DatasetVersion."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast_provider.operators.task import HoldfastOperator, key_of_try
+
+if TYPE_CHECKING:
+    from holdfast.ports import Governance
+    from holdfast.wire.dataset import DatasetVersion
+    from holdfast_provider.hooks.holdfast import HoldfastHook
 
 
 class RegisterDatasetVersionOperator(HoldfastOperator):
@@ -25,16 +30,12 @@ class RegisterDatasetVersionOperator(HoldfastOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Register the DatasetVersion and return its reference."""
-        from holdfast.dataplane.local import LocalDataPlane
-        from holdfast.wire.dataset import DatasetVersionRequest
         from holdfast_provider._errors import task_errors
 
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             project = hook.project(self.project)
-            files = LocalDataPlane(hook.data_roots).survey(self.source)
-            request = DatasetVersionRequest(source=self.source, source_type="file", files=files)
-            version = governance.datasets.register(project, self.dataset, request, key=key_of_try(context))
+            version = register_source(hook, governance, project, self.dataset, self.source, key_of_try(context))
             self.log.info(
                 "DatasetVersion %s/%d: %d files, %d bytes, %s",
                 self.dataset,
@@ -44,3 +45,15 @@ class RegisterDatasetVersionOperator(HoldfastOperator):
                 version.digest,
             )
             return {"dataset_version": str(version.id), "digest": version.digest}
+
+
+def register_source(
+    hook: "HoldfastHook", governance: "Governance", project: str, dataset: str, source: str, key: str
+) -> "DatasetVersion":
+    """Register what is at a source now as a version of a Dataset; raises StepFailed where it cannot be read."""
+    from holdfast.dataplane.local import LocalDataPlane
+    from holdfast.wire.dataset import DatasetVersionRequest
+
+    files = LocalDataPlane(hook.data_roots).survey(source)
+    request = DatasetVersionRequest(source=source, source_type="file", files=files)
+    return governance.datasets.register(project, dataset, request, key=key)

@@ -27,6 +27,7 @@ class RunningOperator(HoldfastOperator):
     ) -> "Run":
         """Create the Run of this try, execute it and return it, succeeded; one that has succeeded already is not executed again."""
         from holdfast.core.run import RunState
+        from holdfast_provider._masking import mask
         from holdfast_provider.binding import code_of
         from holdfast_provider.execution import LocalRun
 
@@ -34,7 +35,10 @@ class RunningOperator(HoldfastOperator):
         self.log.info("Run %s, seal %s", run.id, run.seal)
         if run.state is RunState.SUCCEEDED:
             return run
-        self._local = LocalRun(governance, project, run, hook.data_roots, self.log.info)
+        token = hook.token
+        self._local = LocalRun(
+            governance, project, run, hook.data_roots, lambda line: self.log.info("%s", mask(line, token))
+        )
         if self._is_killed:
             self._local.cancel()
         return self._local.execute(code_of(context))
