@@ -228,6 +228,16 @@ def test_an_archived_project_takes_nothing_new_and_keeps_its_history(story: Stor
     assert other.vera.models.get_version(other.project, version.id) == version
 
 
+def test_a_project_with_a_run_under_way_is_not_archived(story: Story) -> None:
+    other = Story.begin(story.act_as, story.objects)
+    run = other.start_run()
+    owner = story.act_as("system:install")
+    with pytest.raises(StateConflict, match="has 1 Run under way"):
+        owner.projects.archive(other.project, Reason(reason="the study has ended"))
+    other.finish_run(run)
+    assert owner.projects.archive(other.project, Reason(reason="the study has ended")).archived_at
+
+
 def test_a_viewer_reads_and_changes_nothing(story: Story) -> None:
     assert story.vera.runs.list(story.project).items
     with pytest.raises(PolicyViolation, match=r"may not run\.write"):

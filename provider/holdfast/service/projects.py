@@ -10,12 +10,13 @@ from holdfast.core.access import Permission, check_scope, check_subject
 from holdfast.core.audit import AuditAction
 from holdfast.core.errors import NotFound, PolicyViolation, StateConflict
 from holdfast.core.policy import DataPlaneKind, ProjectClass
+from holdfast.core.run import RunState
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.access import new_secret
 from holdfast.service.transaction import Change, Transactions, new_id
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
-from holdfast.store.tables import ProjectRow, RoleBindingRow, ServiceTokenRow
+from holdfast.store.tables import ProjectRow, RoleBindingRow, RunRow, ServiceTokenRow
 from holdfast.wire.project import (
     NewToken,
     Project,
@@ -27,6 +28,8 @@ from holdfast.wire.project import (
     TokenRequest,
 )
 from holdfast.wire.types import Page
+
+_UNDER_WAY = (RunState.CREATED, RunState.QUEUED, RunState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,12 @@ class ProjectService:
             return page_of(connection, statement, ProjectRow.id, mapping.project_of, limit=limit, cursor=cursor)
 
     def archive(self, name: str, reason: Reason, *, key: str | None = None) -> Project:
-        """Make a Project read-only; this is not undone. An archived Project stays as it is."""
+        """Make a Project read-only; this is not undone. An archived Project stays as it is.
+
+        Raises:
+            NotFound: there is no such Project.
+            StateConflict: a Run of it is under way, and its end could not be recorded any more. One that is `unknown` stays so.
+        """
 
         def apply(change: Change) -> Project:
             here = ProjectRow.id == change.project
@@ -92,6 +100,16 @@ class ProjectService:
             if row.archived_at is not None:
                 change.nothing_changed()
                 return mapping.project_of(row)
+            # Under the Project's lock: a Run that is being created waits for it, and is then refused.
+            open_runs = change.connection.scalar(
+                select(func.count()).where(RunRow.project_id == change.project, RunRow.state.in_(_UNDER_WAY))
+            )
+            if open_runs:
+                raise StateConflict(
+                    f"Project {name!r} has {open_runs} Run{'s' if open_runs > 1 else ''} under way, whose end could not be recorded any more",
+                    remedy="Let them end, or end their tasks in Airflow; `holdfast run list --state running` shows them",
+                    details={"open_runs": open_runs},
+                )
             row = change.connection.execute(
                 update(ProjectRow).where(here).values(archived_at=func.now()).returning(*ProjectRow.__table__.c)
             ).one()
