@@ -12,7 +12,7 @@ from fastapi import Request
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from holdfast.core.access import Caller, Unauthenticated
+from holdfast.core.access import Bearer, Caller, Unauthenticated
 from holdfast.settings import Platform, Settings
 from holdfast_plugins.access import TOKEN_PREFIX, authenticate_service_token, bearer
 from holdfast_plugins.app import MOUNT, create_app
@@ -32,7 +32,7 @@ def approver_token(key: str, user: str) -> str:
     return jwt.encode({"sub": user}, key, algorithm=_ALGORITHM)
 
 
-async def _authenticate(key: str, request: Request, caller: Caller) -> Caller:
+async def _authenticate(key: str, request: Request, caller: Caller) -> Caller | Bearer:
     token = bearer(request) or ""
     if token.startswith(TOKEN_PREFIX):
         return await authenticate_service_token(request, caller)

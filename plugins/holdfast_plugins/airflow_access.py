@@ -7,7 +7,7 @@ from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from holdfast.core.access import Caller, Unauthenticated
+from holdfast.core.access import Bearer, Caller, Unauthenticated
 from holdfast.core.errors import PolicyViolation
 from holdfast_plugins.access import TOKEN_PREFIX, authenticate_service_token, bearer
 
@@ -16,7 +16,7 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 _SAME_SITE = {"same-origin", "none"}
 
 
-async def authenticate_airflow_user(request: Request, caller: Caller) -> Caller:
+async def authenticate_airflow_user(request: Request, caller: Caller) -> Caller | Bearer:
     """Return who calls; an Airflow user has to hold `can_read` on `Holdfast`.
 
     Raises:

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Engine
 
-from holdfast.core.access import Caller
+from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.service.governance import GovernanceService
@@ -94,7 +94,7 @@ class Platform:
         key = settings.grant_key.get_secret_value().encode()
         return cls(settings, engine, FilesystemStore(settings.objects_root, key, settings.api_url))
 
-    def governance(self, caller: Caller) -> GovernanceService:
+    def governance(self, caller: Caller | Bearer) -> GovernanceService:
         """Return the governance functions on behalf of a caller."""
         return GovernanceService(self.engine, self.objects, caller, grant_lifetime_s=self.settings.grant_lifetime_s)
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
+from inspect import signature
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from holdfast.core.errors import InvalidRequest
+from holdfast.core.errors import HoldfastError, InvalidRequest
 from holdfast.ports import DEFAULT_LIMIT, MAX_LIMIT
 from holdfast.service.governance import GovernanceService
 from holdfast.wire.canonical import parse_document
-from holdfast_plugins.access import authenticated, governance
+from holdfast_plugins.access import authenticated, governance, identified
 from holdfast_plugins.errors import PROBLEMS
 
 
@@ -35,19 +37,27 @@ class StrictRoute(APIRoute):
             # Here and not in json(): FastAPI would turn what is raised there into a message without a place.
             if body := await strict.body():
                 strict.document = parse_document(body)
-            return await handle(strict)
+            try:
+                return await handle(strict)
+            except (RequestValidationError, HoldfastError):
+                # Whoever is not known is told that, and not what else is wrong with the call.
+                if hasattr(strict.state, "caller"):
+                    await identified(strict)
+                raise
 
         return strictly
 
 
 class _Router(APIRouter):
-    """A router whose functions' replies are serialised in the thread that made them.
+    """A router whose callers are known, and whose functions' replies are serialised in the thread that made them.
 
     FastAPI would send each reply through one more thread, to check there what is an instance of the declared model already.
     """
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
-        """Add a route."""
+        """Add a route; one that leads to no governance function, which would look a token up itself, has that done before."""
+        if all(parameter.annotation != Governed for parameter in signature(endpoint).parameters.values()):
+            more["dependencies"] = [*(more.get("dependencies") or ()), Depends(identified)]
         super().add_api_route(path, _serialised(endpoint, more.get("status_code") or 200), **more)
 
 

@@ -1,8 +1,10 @@
 """Who may do what: roles, the actions each grants, and the decision. Default is deny."""
 
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from uuid import UUID
 
 from holdfast.core.errors import InvalidRequest, NotFound, PolicyViolation
 
@@ -101,6 +103,70 @@ class Caller:
     def subjects(self) -> frozenset[str]:
         """What a role binding may name to mean this caller."""
         return frozenset({self.principal} | {f"group:{group}" for group in self.groups})
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who shows a service token that nobody has looked up yet. It is not a `Caller`, so nothing can be done on its behalf.
+
+    Attributes:
+        token: the id in the token.
+        secret_hash: SHA-256 of the token as shown.
+        request_id: id of the call.
+        trace_id: W3C trace id or empty.
+    """
+
+    token: UUID
+    secret_hash: bytes = field(repr=False)
+    request_id: str = ""
+    trace_id: str = ""
+
+    @property
+    def principal(self) -> str:
+        """Who it is, should the token be good."""
+        return f"token:{self.token}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceToken:
+    """What is recorded of a service token.
+
+    Attributes:
+        name: as it was given.
+        secret_hash: SHA-256 of the secret.
+        project: the name of the only Project it is for.
+        scope: its permissions.
+        is_revoked: since when does not matter.
+        is_expired: by the database's clock.
+    """
+
+    name: str
+    secret_hash: bytes = field(repr=False)
+    project: str
+    scope: frozenset[Permission]
+    is_revoked: bool
+    is_expired: bool
+
+
+def check_bearer(bearer: Bearer, token: ServiceToken | None) -> Caller:
+    """Return the caller that bears a token.
+
+    Raises:
+        Unauthenticated: there is no such token, its secret is another, or it has expired or was revoked.
+    """
+    if token is None or not hmac.compare_digest(token.secret_hash, bearer.secret_hash):
+        raise Unauthenticated("the service token is unknown; make one with `holdfast token create`")
+    if token.is_revoked:
+        raise Unauthenticated(f"service token {token.name!r} was revoked; make another with `holdfast token create`")
+    if token.is_expired:
+        raise Unauthenticated(f"service token {token.name!r} has expired; make another with `holdfast token create`")
+    return Caller(
+        bearer.principal,
+        project=token.project,
+        scope=token.scope,
+        request_id=bearer.request_id,
+        trace_id=bearer.trace_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
-from holdfast.core.access import Caller
+from holdfast.core.access import Bearer, Caller
 from holdfast.ports import ObjectStore
 from holdfast.service.artifacts import ArtifactService
 from holdfast.service.audit import AuditService
@@ -30,7 +30,7 @@ class GovernanceService:
 
     engine: Engine
     objects: ObjectStore
-    caller: Caller
+    caller: Caller | Bearer
     grant_lifetime_s: int = 900
     probe: Probe = field(default=no_probe)
 

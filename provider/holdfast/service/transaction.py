@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, text
 
-from holdfast.core.access import Access, Caller, Permission
+from holdfast.core.access import Access, Bearer, Caller, Permission, Unauthenticated
 from holdfast.core.audit import SALT_SIZE_BYTES, AuditAction, Outcome, commitment
 from holdfast.core.digest import of, text_of
 from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict, Unavailable
@@ -140,7 +140,7 @@ class Transactions:
     """Opens transactions on behalf of one caller."""
 
     engine: Engine
-    caller: Caller
+    caller: Caller | Bearer
     probe: Probe = no_probe
 
     @contextmanager
@@ -191,8 +191,7 @@ class Transactions:
         is_authorised = False
         try:
             with translate(), self.engine.begin() as connection:
-                found = authorise(connection, self.caller, project, key)
-                found.access.require(permission)
+                found = self._admit(connection, permission, project, key)
                 is_authorised = True
                 if found.reply is not None:
                     return _replayed(key, digest, found.reply, reply)
@@ -208,7 +207,7 @@ class Transactions:
                         # Refused because of what the same call, under way at the same time, has just done: that is no event.
                         raise refusal from None
                 self.probe("applied")
-                kept = self._reply(key, digest, result if keeps_reply else None) if key and result else None
+                kept = _kept(change, key, digest, result if keeps_reply else None) if key and result else None
                 self._record(change, kept)
                 self.probe("recorded")
             self.probe("committed")
@@ -223,19 +222,23 @@ class Transactions:
             raise refusal or RuntimeError("a change gave no reply")
         return result
 
+    def _admit(
+        self, connection: Connection, permission: Permission, project: str | None, key: str | None
+    ) -> Authorisation:
+        try:
+            found = authorise(connection, self.caller, project, key)
+            found.access.require(permission)
+        except (HoldfastError, Unauthenticated):
+            # Nothing is written yet. A ROLLBACK would make psycopg forget the connection's prepared statements, and anybody can be refused.
+            connection.commit()
+            raise
+        return found
+
     @staticmethod
     def _record(change: Change, reply: dict[str, object] | None) -> None:
         if not change.events and not change.is_unchanged:
             raise RuntimeError("a change without an audit event does not commit")
         write_record(change.connection, change.events, reply)
-
-    def _reply(self, key: str, digest: bytes, result: BaseModel | None) -> dict[str, object]:
-        return {
-            "principal": self.caller.principal,
-            "key": key,
-            "request_digest": digest,
-            "reply": result.model_dump_json() if result is not None else None,
-        }
 
     def _stored(self, key: str, project: str | None) -> tuple[bytes, dict[str, object] | None] | None:
         with translate(), read_only(self.engine) as connection:
@@ -253,6 +256,15 @@ class Transactions:
                 remedy="Use another Project; archiving is not undone",
                 details={"rule": "project.archived-is-read-only", "version": 1, "changed_by": "nobody"},
             )
+
+
+def _kept(change: Change, key: str, digest: bytes, result: BaseModel | None) -> dict[str, object]:
+    return {
+        "principal": change.caller.principal,
+        "key": key,
+        "request_digest": digest,
+        "reply": result.model_dump_json() if result is not None else None,
+    }
 
 
 def _digest(operation: str, project: str | None, request: BaseModel | None) -> bytes:

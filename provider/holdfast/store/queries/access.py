@@ -1,13 +1,15 @@
-"""Who the caller is to a Project, and what was answered before, in one round trip."""
+"""Who calls, what the caller is to a Project, and what was answered before, in one round trip."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, and_, bindparam, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
 from sqlalchemy.types import Text
 
-from holdfast.core.access import Access, Caller, Role
+from holdfast.core.access import Access, Bearer, Caller, Permission, Role, ServiceToken, check_bearer
 from holdfast.store.tables import IdempotencyReplyRow, ProjectRow, RoleBindingRow, ServiceTokenRow
 
 
@@ -34,6 +36,15 @@ _roles = (
     .scalar_subquery()
 )
 _ONE = select(literal(1).label("one")).subquery()
+_ITS_PROJECT = aliased(ProjectRow, name="its_project")
+_TOKEN = (
+    ServiceTokenRow.name.label("token_name"),
+    ServiceTokenRow.secret_hash,
+    ServiceTokenRow.scope,
+    ServiceTokenRow.revoked_at,
+    (ServiceTokenRow.expires_at <= func.now()).label("is_expired"),
+    _ITS_PROJECT.name.label("token_project"),
+)
 _AUTHORISE = (
     select(
         ProjectRow.id,
@@ -43,6 +54,7 @@ _AUTHORISE = (
         _roles.label("roles"),
         IdempotencyReplyRow.request_digest,
         IdempotencyReplyRow.reply,
+        *_TOKEN,
     )
     .select_from(_ONE)
     .outerjoin(ProjectRow, ProjectRow.name == bindparam("project"))
@@ -50,14 +62,29 @@ _AUTHORISE = (
         IdempotencyReplyRow,
         and_(IdempotencyReplyRow.principal == bindparam("principal"), IdempotencyReplyRow.key == bindparam("key")),
     )
+    .outerjoin(ServiceTokenRow, ServiceTokenRow.id == bindparam("token"))
+    .outerjoin(_ITS_PROJECT, _ITS_PROJECT.id == ServiceTokenRow.project_id)
 )
 
 
-def authorise(connection: Connection, caller: Caller, project: str | None, key: str | None = None) -> Authorisation:
-    """Return what the caller is to the Project (or to the platform) and the reply that its key has got before, if any."""
-    row = connection.execute(
-        _AUTHORISE, {"project": project, "subjects": list(caller.subjects), "principal": caller.principal, "key": key}
-    ).one()
+def authorise(
+    connection: Connection, caller: Caller | Bearer, project: str | None, key: str | None = None
+) -> Authorisation:
+    """Return what the caller is to the Project (or to the platform) and the reply that its key has got before, if any.
+
+    Raises:
+        Unauthenticated: the caller bears a token that is not good.
+    """
+    values = {
+        "project": project,
+        "subjects": [] if isinstance(caller, Bearer) else list(caller.subjects),
+        "principal": caller.principal,
+        "key": key,
+        "token": caller.token if isinstance(caller, Bearer) else None,
+    }
+    row = connection.execute(_AUTHORISE, values).one()
+    if isinstance(caller, Bearer):
+        caller = check_bearer(caller, _token_of(row))
     if caller.principal.startswith("system:"):
         roles = frozenset(Role)
     else:
@@ -80,17 +107,26 @@ def _nobody(caller: Caller) -> Caller:
 
 
 _SERVICE_TOKEN = (
-    select(
-        ServiceTokenRow.__table__,
-        ProjectRow.name.label("project"),
-        (ServiceTokenRow.expires_at <= func.now()).label("expired"),
-    )
-    .join(ProjectRow, ProjectRow.id == ServiceTokenRow.project_id)
+    select(*_TOKEN)
+    .join_from(ServiceTokenRow, _ITS_PROJECT, _ITS_PROJECT.id == ServiceTokenRow.project_id)
     .where(ServiceTokenRow.id == bindparam("token"))
 )
 
 
-def service_token(connection: Connection, token: UUID) -> tuple[ServiceTokenRow, str, bool] | None:
-    """Return a token's row, its Project's name and whether it has expired by the database's clock."""
-    row = connection.execute(_SERVICE_TOKEN, {"token": token}).one_or_none()
-    return None if row is None else (row, row.project, row.expired)  # type: ignore[return-value]
+def identify(connection: Connection, bearer: Bearer) -> Caller:
+    """Return who bears a token; raises Unauthenticated."""
+    row = connection.execute(_SERVICE_TOKEN, {"token": bearer.token}).one_or_none()
+    return check_bearer(bearer, _token_of(row) if row is not None else None)
+
+
+def _token_of(row: Any) -> ServiceToken | None:
+    if row.secret_hash is None:
+        return None
+    return ServiceToken(
+        name=row.token_name,
+        secret_hash=row.secret_hash,
+        project=row.token_project,
+        scope=frozenset(Permission(item) for item in row.scope),
+        is_revoked=row.revoked_at is not None,
+        is_expired=row.is_expired,
+    )
