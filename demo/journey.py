@@ -16,9 +16,14 @@ from holdfast.wire.model import DecisionRequest, Promotion
 
 DAG = "tumour_classifier"
 _RUN_DEADLINE_S = 240
+_CALL_TIMEOUT_S = 30
 _ENDED = ("success", "failed")
 
 Say = Callable[[str], None]
+
+
+class NoAnswer(DemoFailure):
+    """Airflow's api-server did not answer one call."""
 
 
 class Airflow:
@@ -26,18 +31,25 @@ class Airflow:
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.user = user
-        reply = httpx.post(
-            f"{url}/auth/token", json={"username": user, "password": password}, timeout=30, trust_env=False
-        )
+        self._http = httpx.Client(base_url=url, timeout=_CALL_TIMEOUT_S, trust_env=False)
+        reply = self._send("POST", "/auth/token", {"username": user, "password": password})
         if reply.is_error:
             raise DemoFailure(f"{user} cannot log in to Airflow ({reply.status_code}); `make demo-reset` starts over")
         self.token = str(reply.json()["access_token"])
-        headers = {"Authorization": f"Bearer {self.token}"}
-        self._http = httpx.Client(base_url=f"{url}/api/v2", headers=headers, timeout=30, trust_env=False)
+        self._http.headers["Authorization"] = f"Bearer {self.token}"
+
+    def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        try:
+            return self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise NoAnswer(
+                f"Airflow at {self._http.base_url} did not answer {method} {path} ({type(error).__name__});"
+                " its log is api-server.log. `make demo` goes on from here"
+            ) from error
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Return a call's reply; raises DemoFailure that quotes what Airflow says."""
-        reply = self._http.request(method, path, json=body)
+        """Return a call's reply; raises DemoFailure that quotes what Airflow says, NoAnswer where it says nothing."""
+        reply = self._send(method, f"/api/v2{path}", body)
         if reply.is_error:
             raise DemoFailure(
                 f"Airflow refused {method} {path} of {self.user} ({reply.status_code}): {reply.text[:300]}"
@@ -46,7 +58,7 @@ class Airflow:
 
     def knows(self, dag: str) -> bool:
         """Whether Airflow has read a Dag."""
-        return self._http.get(f"/dags/{dag}").is_success
+        return self._send("GET", f"/api/v2/dags/{dag}").is_success
 
     def import_errors(self) -> str:
         """Return why Dag files could not be read, empty when they could."""
@@ -76,22 +88,27 @@ def follow(airflow: Airflow, officer: Airflow, api_url: str, run_id: str, group:
     deadline = time.monotonic() + _RUN_DEADLINE_S
     while True:
         group.check()
-        tasks = airflow.call("GET", f"/dags/{DAG}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        if time.monotonic() > deadline:
+            raise DemoFailure(
+                f"DagRun {run_id} did not end within {_RUN_DEADLINE_S} s; its tasks' logs are in {group.logs / 'tasks'},"
+                " and `make demo` tries again"
+            )
+        try:
+            tasks = airflow.call("GET", f"/dags/{DAG}/dagRuns/{run_id}/taskInstances")["task_instances"]
+            state = airflow.call("GET", f"/dags/{DAG}/dagRuns/{run_id}")["state"]
+        except NoAnswer as slow:
+            say(f"slow       {slow}")
+            continue
         for task in tasks:
-            state = task["state"] or "none"
-            if state not in ("none", seen.get(task["task_id"])):
-                seen[task["task_id"]] = state
-                say(f"{task['task_id']:<10} {state}")
+            reached = task["state"] or "none"
+            if reached not in ("none", seen.get(task["task_id"])):
+                seen[task["task_id"]] = reached
+                say(f"{task['task_id']:<10} {reached}")
         if decided is None and seen.get("wait") == "deferred":
             # Not before: the sensor is to wait in the triggerer until somebody decides.
             decided = decide(airflow, officer, api_url, run_id, say)
-        state = airflow.call("GET", f"/dags/{DAG}/dagRuns/{run_id}")["state"]
         if state in _ENDED:
             break
-        if time.monotonic() > deadline:
-            raise DemoFailure(
-                f"DagRun {run_id} did not end within {_RUN_DEADLINE_S} s; see its task logs in the Airflow UI"
-            )
         time.sleep(0.5)
     if state != "success" or decided is None:
         broken = ", ".join(sorted(task for task, end in seen.items() if end == "failed")) or "no task"

@@ -205,7 +205,7 @@ The options of this table may stand anywhere on the line. The token comes from `
 {_table(["option", "environment", "meaning"], _options(root))}
 
 Results go to standard output, everything else to standard error. `--output json` writes what the REST API answers, an
-error too: `{{"error": {{"title": …, "detail": …, "remedy": …, "details": …}}}}`.
+error of the API too: `{{"error": {{"title": …, "detail": …, "remedy": …, "details": …}}}}`.
 
 {_table(["exit code", "error", ""], codes)}
 

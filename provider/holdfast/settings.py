@@ -6,9 +6,9 @@ Every variable is `HOLDFAST_<NAME>`; a value may also stand in a file named by `
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Engine
 
@@ -17,6 +17,22 @@ from holdfast.core.errors import InvalidRequest
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.service.governance import GovernanceService
 from holdfast.store.engine import open_engine
+
+
+def _postgresql(url: SecretStr) -> SecretStr:
+    scheme, separator, rest = url.get_secret_value().partition("://")
+    if not separator or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ValueError("it is not a PostgreSQL URL; write it as postgresql+psycopg://user:password@host/database")
+    return SecretStr(f"postgresql+psycopg://{rest}")
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("it is not an absolute directory")
+    return path
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql)]
 
 
 class _Environment(BaseSettings):
@@ -54,7 +70,7 @@ class _Environment(BaseSettings):
                 )
             )
             raise InvalidRequest(
-                f"the settings are incomplete: {names}",
+                f"the settings are missing or wrong: {names}",
                 remedy="Set them in the environment; docs/reference/settings.md lists them",
             ) from None
 
@@ -62,8 +78,10 @@ class _Environment(BaseSettings):
 class Settings(_Environment):
     """What a service process needs to know."""
 
-    database_url: SecretStr = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
-    objects_root: Path = Field(description="absolute directory of the file system object store")
+    database_url: DatabaseUrl = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
+    objects_root: Annotated[Path, AfterValidator(_absolute)] = Field(
+        description="absolute directory of the file system object store"
+    )
     grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
     api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
     body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
@@ -76,7 +94,7 @@ class Settings(_Environment):
 class OwnerSettings(_Environment):
     """What `holdfast db` needs to know, and nothing else does: the owner's login never reaches a service process."""
 
-    owner_url: SecretStr = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
+    owner_url: DatabaseUrl = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from pydantic import ValidationError
 
-from holdfast.core.errors import HoldfastError, StateConflict, Unavailable
+from holdfast.core.errors import HoldfastError, InvalidRequest, StateConflict, Unavailable
 from holdfast.dataplane.plane import StepCanceled, StepFailed
 
 RETRIED: tuple[type[HoldfastError], ...] = (StateConflict, Unavailable)
@@ -18,6 +19,10 @@ def task_errors() -> Iterator[None]:
         yield
     except HoldfastError as error:
         raise _end(f"{error.title}: {error}", retried=isinstance(error, RETRIED)) from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _end(f"{InvalidRequest.title}: {place}: {first['msg']}", retried=False) from None
     except StepFailed as failure:
         raise _end(f"{failure.error_class} error: {failure}", retried=failure.error_class.is_retryable) from None
     except StepCanceled as canceled:

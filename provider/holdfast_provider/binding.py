@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from holdfast.core.errors import InvalidRequest
 from holdfast.core.run import OriginReason
 from holdfast.dataplane.plane import CodeSource
 from holdfast.ports import Governance
@@ -14,7 +15,7 @@ from holdfast_provider.operators.task import key_of_try, triggering_user
 def bind(
     context: Any, governance: Governance, project: str, *, retries: int, inputs: Mapping[str, Any], **bindings: Any
 ) -> RunRequest:
-    """Return the request for the Run of this try; the PipelineRun of its DagRun is recorded.
+    """Return the request for the Run of this try; the PipelineRun of its DagRun is recorded, once the request is known to be well-formed.
 
     Args:
         context: the task's.
@@ -25,6 +26,18 @@ def bind(
         bindings: the other bindings of a RunRequest.
     """
     ti, dag_run, code, key = context["ti"], context["dag_run"], code_of(context), key_of_try(context)
+    repository = repository_of(ti.bundle_instance)
+    request = RunRequest(
+        idempotency_key=key,
+        task_id=ti.task_id,
+        map_index=ti.map_index if ti.map_index is not None else -1,
+        try_number=ti.try_number,
+        code=CodeRef(repository=repository, commit=code.commit, path=code.path) if code.commit else None,
+        inputs=bind_inputs(inputs),
+        origin_reason=origin_of(context, retries),
+        rerun_of=(dag_run.conf or {}).get("rerun_of"),
+        **bindings,
+    )
     pipeline_run = governance.runs.create_pipeline_run(
         project,
         PipelineRunRequest(
@@ -37,19 +50,7 @@ def bind(
         ),
         key=f"pipeline-run {key}",
     )
-    repository = repository_of(ti.bundle_instance)
-    return RunRequest(
-        idempotency_key=key,
-        pipeline_run=pipeline_run.id,
-        task_id=ti.task_id,
-        map_index=ti.map_index if ti.map_index is not None else -1,
-        try_number=ti.try_number,
-        code=CodeRef(repository=repository, commit=code.commit, path=code.path) if code.commit else None,
-        inputs=bind_inputs(inputs),
-        origin_reason=origin_of(context, retries),
-        rerun_of=(dag_run.conf or {}).get("rerun_of"),
-        **bindings,
-    )
+    return request.model_copy(update={"pipeline_run": pipeline_run.id})
 
 
 def code_of(context: Any) -> CodeSource:
@@ -94,16 +95,23 @@ def origin_of(context: Any, retries: int) -> OriginReason | None:
 
 
 def bind_inputs(inputs: Mapping[str, Any]) -> dict[str, InputRef]:
-    """Return the inputs of a request; a directory's references become one input a file, `name/path`."""
-    bound = {}
+    """Return the inputs of a request; a directory's references become one input a file, `name/path`.
+
+    Raises:
+        InvalidRequest: an input is not a reference as operators return them.
+    """
+    bound: dict[str, InputRef] = {}
     for name, reference in inputs.items():
-        if isinstance(reference, list):
-            bound.update(
-                {
-                    f"{name}/{item['name']}": InputRef(artifact=item["artifact"], digest=item["digest"])
-                    for item in reference
-                }
-            )
-        else:
-            bound[name] = InputRef(**reference)
+        match reference:
+            case list() if all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in reference):
+                for item in reference:
+                    rest = {key: value for key, value in item.items() if key != "name"}
+                    bound[f"{name}/{item['name']}"] = InputRef.model_validate(rest)
+            case dict():
+                bound[name] = InputRef.model_validate(reference)
+            case _:
+                raise InvalidRequest(
+                    f"input {name!r} is {str(reference)[:80]!r}, which is no reference",
+                    remedy='Give what another task returns: data.output, or run.output["model"]',
+                )
     return bound

@@ -263,7 +263,7 @@ def test_no_error_repeats_a_secret(encode, http: httpx.Client, story: Story, tok
             files=[{"name": "model", "digest": "sha256:" + "0" * 64, "size_bytes": 1}]
         ),
     ).grants[0]
-    signature = grant.url.partition("signature=")[2]
+    signature = grant.url.partition("grant_token=")[2]
     replies = [
         http.put(grant.url, content=b"xy"),
         http.put(grant.url, content=b"x"),

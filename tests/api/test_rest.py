@@ -215,7 +215,7 @@ def test_a_grant_is_for_one_method_one_object_one_content_and_a_time(http: httpx
     ):
         assert old in url
         assert httpx.get(url.replace(old, new)).status_code == 403
-    assert httpx.get(url.replace("signature=", "signature=0")).status_code == 403
+    assert httpx.get(url.replace("grant_token=", "grant_token=0")).status_code == 403
     assert httpx.get(url.split("?")[0]).status_code == 403
 
 

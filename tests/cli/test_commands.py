@@ -180,7 +180,7 @@ def test_an_artifact_that_is_not_what_was_recorded_is_not_given(
     for words in (("artifact", "verify", artifact), ("artifact", "get", artifact, "--to", tmp_path / "model")):
         said = cli.refused(6, *words)
         assert "model" in said
-        assert "signature" not in said
+        assert "grant_token" not in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -207,6 +207,8 @@ def test_a_model_goes_to_its_alias_by_commands_alone(cli: Cli, story: Story) -> 
     assert cli.json("model", "at", "tumours@challenger")["model_version"] == str(version.id)
     assert "pointed at nothing" in cli.refused(3, "model", "at", "tumours@challenger", "--time", "2001-01-01T00:00Z")
     assert "no time zone" in cli.refused(2, "model", "at", "tumours@challenger", "--time", "2001-01-01T00:00")
+    for words in (("model", "history", "nothing"), ("model", "versions", "nothing")):
+        assert "no Model 'nothing'" in cli.refused(3, *words)
     assert "not a time" in cli.refused(2, "model", "at", "tumours@challenger", "--time", "yesterday")
     assert "MODEL@ALIAS" in cli.refused(2, "model", "at", "tumours")
 

@@ -8,9 +8,11 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -64,6 +66,15 @@ def test_a_missing_setting_is_named_and_no_value_is_shown(tmp_path: Path) -> Non
     assert (done.returncode, "HOLDFAST_OWNER_URL" in done.stderr) == (2, True)
     done = holdfast("serve", HOLDFAST_GRANT_KEY="canary-too-short")
     assert (done.returncode, "HOLDFAST_DATABASE_URL" in done.stderr, "canary" in done.stderr) == (2, True, False)
+    done = holdfast("db", "check", HOLDFAST_OWNER_URL="mysql://root:canary@localhost/x")
+    assert (done.returncode, "postgresql+psycopg://" in done.stderr, "canary" in done.stderr) == (2, True, False)
+    given = {
+        "HOLDFAST_DATABASE_URL": "postgresql://u@h/d",
+        "HOLDFAST_GRANT_KEY": "k" * 32,
+        "HOLDFAST_API_URL": "http://x",
+    }
+    done = holdfast("serve", **given, HOLDFAST_OBJECTS_ROOT="objects")
+    assert (done.returncode, "HOLDFAST_OBJECTS_ROOT" in done.stderr, "absolute" in done.stderr) == (2, True, True)
     done = holdfast("db", "upgrade", HOLDFAST_OWNER_URL_FILE=str(tmp_path / "gone"))
     assert (done.returncode, "HOLDFAST_OWNER_URL_FILE cannot be read" in done.stderr) == (2, True)
     done = holdfast("db", "upgrade", HOLDFAST_OWNER_URL="postgresql+psycopg://owner:canary@127.0.0.1:1/nothing")
@@ -154,7 +165,7 @@ def serving(environment: dict[str, str], *arguments: str) -> Iterator[str]:
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=30)
     assert process.returncode in (0, 130)
-    assert "signature=" not in said
+    assert "grant_token=" not in said
 
 
 def test_the_api_alone_answers_to_service_tokens_and_logs_no_grant(
@@ -184,6 +195,28 @@ def test_a_port_that_is_taken_is_one_message(platform_env: dict[str, str]) -> No
     with free_socket() as taken:
         done = holdfast("serve", "--port", str(taken.getsockname()[1]), **platform_env)
     assert (done.returncode, "cannot be listened on" in done.stderr) == (7, True)
+
+
+def test_a_url_that_leads_elsewhere_is_not_the_apis(url: str) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with free_socket() as found:
+        port = found.getsockname()[1]
+    server = HTTPServer(("127.0.0.1", port), Page)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    done = holdfast("project", "list", HOLDFAST_API_URL=f"http://127.0.0.1:{port}", HOLDFAST_TOKEN="hft_x")
+    server.shutdown()
+    server.server_close()
+    assert (done.returncode, "ends in /holdfast/api/v1" in done.stderr) == (2, True), done.stderr
 
 
 def test_login_needs_an_airflow(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 
 from holdfast.core.access import Caller, Unauthenticated
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 
 def free_socket() -> socket.socket:
     """Return a listening socket on a free loopback port below the ephemeral ones."""
-    for port in range(20000, 32000):
+    # In no order, so that suites beside each other do not take a port that the other has just found free.
+    for port in random.sample(range(20000, 32000), 500):
         candidate = socket.socket()
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -36,7 +40,7 @@ def free_socket() -> socket.socket:
             continue
         candidate.listen(256)
         return candidate
-    raise RuntimeError("no port between 20000 and 32000 is free")
+    raise RuntimeError("none of 500 ports between 20000 and 32000 is free")
 
 
 async def authenticate_by_name(request: Request, caller: Caller) -> Caller:
@@ -56,7 +60,10 @@ async def authenticate_by_name(request: Request, caller: Caller) -> Caller:
 def serve(platform: Platform) -> Iterator[str]:
     """Yield the URL of API v1 over a platform."""
     listening = free_socket()
-    app = Starlette(routes=[Mount(MOUNT, create_app(platform, authenticate_by_name))])
+    # Compressing what nothing forbids to compress, as Airflow's api-server does.
+    app = Starlette(
+        routes=[Mount(MOUNT, create_app(platform, authenticate_by_name))], middleware=[Middleware(GZipMiddleware)]
+    )
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -141,7 +141,7 @@ class Story:
 
     def _put(self, url: str, key: str, body: bytes) -> str:
         if url.startswith("http://127.0.0.1:1/"):
-            assert "signature" in parse_qs(urlsplit(url).query)
+            assert "grant_token" in parse_qs(urlsplit(url).query)
             return self.objects.write(key, [body], hashlib.sha256(body).digest(), len(body)).version_id
         reply = httpx.put(url, content=body)
         reply.raise_for_status()

@@ -283,7 +283,7 @@ def test_outputs_are_hashed_and_metrics_read(outputs: Path) -> None:
 def test_an_output_that_is_missing_is_named(outputs: Path) -> None:
     assert failure("collect", collect(outputs, model="model.bin")) == ("user", "output 'model' was not written")
     (outputs / "plots").mkdir()
-    assert failure("collect", collect(outputs, plots="plots/"))[1] == "output 'plots' was not written"
+    assert failure("collect", collect(outputs, plots="plots/"))[1] == "output 'plots' is a directory without a file"
 
 
 def test_a_file_that_was_not_declared_is_named(outputs: Path) -> None:

@@ -94,6 +94,7 @@ class Transport:
             try:
                 response = self._http.request(method, path, params=query, content=body, headers=headers)
                 if response.is_success:
+                    self._check_is_api(response)
                     return response
                 error = error_of(response)
             except httpx.HTTPError as failure:
@@ -105,6 +106,12 @@ class Transport:
                 raise error
             time.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
+
+    def _check_is_api(self, response: httpx.Response) -> None:
+        if not response.headers.get("content-type", "").startswith("application/json"):
+            raise InvalidRequest(
+                f"what answers at {self.url} is not the Holdfast API", remedy="Its URL ends in /holdfast/api/v1"
+            )
 
 
 def trust(ca_file: str | None) -> ssl.SSLContext | bool:

@@ -13,6 +13,8 @@ from holdfast.core.digest import SIZE_BYTES
 from holdfast.core.errors import PolicyViolation
 
 _DOMAIN = b"holdfast.grant/1"
+SIGNATURE = "grant_token"
+"""The parameter that makes the URL a secret; Airflow's access log blots out what is called a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class ObjectGrant:
             "digest": self.digest.hex(),
             "size": str(self.size_bytes),
             "expires": str(self.expires_at),
-            "signature": self.signature(secret),
+            SIGNATURE: self.signature(secret),
         }
         return f"{api_url.rstrip('/')}/objects/{quote(self.key)}?{urlencode(query)}"
 
@@ -57,7 +59,7 @@ def check_grant(secret: bytes, method: str, key: str, query: dict[str, str], now
     """
     try:
         digest, size, expires = bytes.fromhex(query["digest"]), int(query["size"]), int(query["expires"])
-        signature = query["signature"]
+        signature = query[SIGNATURE]
     except (KeyError, ValueError):
         raise _refusal("the URL is not a grant") from None
     grant = ObjectGrant(method, key, digest, size, expires)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, ScalarSelect, func, insert, select
+from sqlalchemy import Connection, Row, ScalarSelect, func, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
@@ -188,7 +188,7 @@ class ModelService:
                 ModelVersionRow.project_id == found.project_id,
                 ModelVersionRow.model_id == _named(found.project_id, model),
             )
-            return page_of(
+            page = page_of(
                 connection,
                 statement,
                 ModelVersionRow.id,
@@ -196,6 +196,8 @@ class ModelService:
                 limit=limit,
                 cursor=cursor,
             )
+            _check_known(connection, found.project_id, name, model, page)
+            return page
 
     def history(
         self, name: str, model: str, *, alias: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
@@ -208,7 +210,9 @@ class ModelService:
             )
             if alias is not None:
                 statement = statement.where(AliasAssignmentRow.alias == alias)
-            return page_of(connection, statement, AliasAssignmentRow.id, mapping.alias_of, limit=limit, cursor=cursor)
+            page = page_of(connection, statement, AliasAssignmentRow.id, mapping.alias_of, limit=limit, cursor=cursor)
+            _check_known(connection, found.project_id, name, model, page)
+            return page
 
     def at(
         self, name: str, model: str, alias: str, time: datetime | None = None, known_at: datetime | None = None
@@ -227,6 +231,14 @@ class ModelService:
                 f"alias {alias!r} of Model {model!r} pointed at nothing{when}", remedy="See `holdfast model history`"
             )
         return mapping.alias_of(row)
+
+
+def _check_known(connection: Connection, project_id: UUID | None, project: str, model: str, page: Page[Any]) -> None:
+    """Return when a page has items, or is empty although the Model is there; raises NotFound."""
+    if not page.items and connection.scalar(select(_named(project_id, model))) is None:
+        raise NotFound(
+            f"there is no Model {model!r} in Project {project!r}", remedy="List them with `holdfast model list`"
+        )
 
 
 def _named(project_id: UUID | None, model: str) -> ScalarSelect[UUID]:

@@ -34,7 +34,10 @@ def translate() -> Iterator[None]:
 
 
 def _unavailable() -> Unavailable:
-    return Unavailable("the governance database does not answer", remedy="Try again with the same idempotency key")
+    return Unavailable(
+        "the governance database does not answer",
+        remedy="Check that PostgreSQL runs; a change is repeated with the same idempotency key",
+    )
 
 
 def _refusal(error: DBAPIError) -> Exception:

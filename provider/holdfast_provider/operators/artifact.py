@@ -37,16 +37,16 @@ class RegisterArtifactOperator(RunningOperator):
         from holdfast.core.errors import InvalidRequest
         from holdfast_provider._errors import task_errors
         from holdfast_provider.binding import bind
-        from holdfast_provider.operators.dataset import register_source
+        from holdfast_provider.operators.dataset import register_files, survey
 
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             project = hook.project(self.project)
-            version = register_source(hook, governance, project, self.name, self.source, key_of_try(context))
+            files = survey(hook, self.source)
             is_directory, path = self.source.endswith("/"), unquote(self.source).rpartition("/")[2]
-            files = governance.datasets.files(project, version.id, limit=2).items
             if not is_directory and [file.path for file in files] != [path]:
                 raise InvalidRequest(f"source {self.source!r} is a directory", remedy="Write a slash at its end")
+            version = register_files(governance, project, self.name, self.source, files, key_of_try(context))
             request = bind(
                 context,
                 governance,

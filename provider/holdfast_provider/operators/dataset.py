@@ -7,7 +7,7 @@ from holdfast_provider.operators.task import HoldfastOperator, key_of_try
 
 if TYPE_CHECKING:
     from holdfast.ports import Governance
-    from holdfast.wire.dataset import DatasetVersion
+    from holdfast.wire.dataset import DatasetVersion, FileEntry
     from holdfast_provider.hooks.holdfast import HoldfastHook
 
 
@@ -35,7 +35,8 @@ class RegisterDatasetVersionOperator(HoldfastOperator):
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             project = hook.project(self.project)
-            version = register_source(hook, governance, project, self.dataset, self.source, key_of_try(context))
+            files = survey(hook, self.source)
+            version = register_files(governance, project, self.dataset, self.source, files, key_of_try(context))
             self.log.info(
                 "DatasetVersion %s/%d: %d files, %d bytes, %s",
                 self.dataset,
@@ -47,13 +48,18 @@ class RegisterDatasetVersionOperator(HoldfastOperator):
             return {"dataset_version": str(version.id), "digest": version.digest}
 
 
-def register_source(
-    hook: "HoldfastHook", governance: "Governance", project: str, dataset: str, source: str, key: str
-) -> "DatasetVersion":
-    """Register what is at a source now as a version of a Dataset; raises StepFailed where it cannot be read."""
+def survey(hook: "HoldfastHook", source: str) -> "list[FileEntry]":
+    """Return every file at a source with digest and size; raises StepFailed where it cannot be read."""
     from holdfast.dataplane.local import LocalDataPlane
+
+    return LocalDataPlane(hook.data_roots).survey(source)
+
+
+def register_files(
+    governance: "Governance", project: str, dataset: str, source: str, files: "list[FileEntry]", key: str
+) -> "DatasetVersion":
+    """Register the files of a source as a version of a Dataset."""
     from holdfast.wire.dataset import DatasetVersionRequest
 
-    files = LocalDataPlane(hook.data_roots).survey(source)
     request = DatasetVersionRequest(source=source, source_type="file", files=files)
     return governance.datasets.register(project, dataset, request, key=key)

@@ -108,6 +108,10 @@ def _check_complete(root: Path, declared: dict[str, str], files: list[dict[str, 
                 f"output {name!r} was declared as a file and is a directory",
                 "Declare it with a slash at the end",
             )
+        if target.is_dir():
+            raise AgentFailure(
+                "user", f"output {name!r} is a directory without a file", "Write a file into it, or do not declare it"
+            )
         raise AgentFailure(
             "user", f"output {name!r} was not written", f"Write $HOLDFAST_OUTPUTS/{path}, or do not declare it"
         )

@@ -40,6 +40,10 @@ def survey(order: dict[str, Any]) -> dict[str, Any]:
     """Return path, digest and size of every file of a source."""
     root = source_path(order["source"], order["data_roots"])
     found = [("", root)] if root.is_file() else list(walk(root, "data")) if root.is_dir() else []
+    if not root.exists():
+        raise AgentFailure(
+            "data", f"source {order['source']!r} does not exist", "Check the path, and that it is mounted here"
+        )
     if not found:
         raise AgentFailure(
             "data",
