@@ -9,8 +9,7 @@ from functools import partial
 
 import jwt
 from fastapi import Request
-from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Router
 
 from holdfast.core.access import Bearer, Caller, Unauthenticated
 from holdfast.settings import Platform, Settings
@@ -21,10 +20,10 @@ APPROVER_KEY = "BENCHMARK_APPROVER_KEY"
 _ALGORITHM = "HS512"
 
 
-def app() -> Starlette:
+def app() -> Router:
     """Return the application by the settings of this process; `holdfast_plugins.app.standalone` with an approver."""
     authenticate = partial(_authenticate, os.environ[APPROVER_KEY])
-    return Starlette(routes=[Mount(MOUNT, create_app(Platform.open(Settings.load()), authenticate))])
+    return Router(routes=[Mount(MOUNT, create_app(Platform.open(Settings.load()), authenticate))])
 
 
 def approver_token(key: str, user: str) -> str:

@@ -37,14 +37,14 @@ def bearer(request: Request) -> str | None:
 
 
 async def authenticated(request: Request) -> None:
-    """Keep who calls for the route; every router but the public ones depends on this. Raises Unauthenticated."""
+    """Keep who calls for the route; every route but the public ones begins with this. Raises Unauthenticated."""
     authenticate: Authenticate = request.app.state.authenticate
     unnamed = Caller("", request_id=request.state.request_id, trace_id=request.state.trace_id)
     request.state.caller = await authenticate(request, unnamed)
 
 
 async def identified(request: Request) -> Caller:
-    """Return who calls, a token looked up; every route that leads to no governance function depends on this. Raises Unauthenticated."""
+    """Return who calls, a token looked up; every route that leads to no governance function begins with this, too. Raises Unauthenticated."""
     shown: Caller | Bearer = request.state.caller
     if isinstance(shown, Caller):
         return shown
@@ -54,7 +54,7 @@ async def identified(request: Request) -> Caller:
     return caller
 
 
-async def governance(request: Request) -> GovernanceService:
+def governance(request: Request) -> GovernanceService:
     """Return the governance functions on behalf of who calls; it authorises every function itself."""
     platform: Platform = request.app.state.platform
     return platform.governance(request.state.caller)

@@ -6,8 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from sqlalchemy import text
-from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Router
 
 from holdfast import __version__
 from holdfast.service.refusals import translate
@@ -69,6 +68,7 @@ def create_app(platform: Platform, authenticate: Authenticate) -> FastAPI:
     return app
 
 
-def standalone() -> Starlette:
+def standalone() -> Router:
     """Return the application alone, for service tokens only, by the settings of this process."""
-    return Starlette(routes=[Mount(MOUNT, create_app(Platform.open(Settings.load()), authenticate_service_token))])
+    # A bare router: a Starlette around it would handle errors that the application has handled.
+    return Router(routes=[Mount(MOUNT, create_app(Platform.open(Settings.load()), authenticate_service_token))])
