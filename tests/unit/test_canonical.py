@@ -9,6 +9,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core.canonical import _look_closely, is_plain
 from holdfast.core.errors import InvalidRequest
 from holdfast.wire.canonical import document_bytes, event_bytes, parse_document
 
@@ -31,6 +32,42 @@ def test_the_fast_encoder_of_events_gives_the_canonical_form(event) -> None:
 def test_a_document_survives_its_canonical_form(document) -> None:
     body = document_bytes(document)
     assert document_bytes(json.loads(body)) == body
+
+
+plain_fractions = st.floats(1e-3, 2.0**53 - 1) | st.floats(-(2.0**53) + 1, -1e-3)
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | plain_fractions
+    | st.binary(max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(keys, events | plain_fractions, max_size=5))
+def test_the_fast_encoder_of_plain_documents_gives_the_canonical_form(document) -> None:
+    assert document_bytes(document) == rfc8785.dumps(document)
+
+
+@given(plain_fractions)
+def test_a_plain_fraction_is_written_as_the_standard_writes_it(value: float) -> None:
+    assert document_bytes(value) == rfc8785.dumps(value)
+
+
+@given(anything)
+def test_what_is_plain_is_sound_however_closely_one_looks(value) -> None:
+    if is_plain(value):
+        _look_closely(value, "$", 0)
+        assert document_bytes(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize("small", [1e-5, 9.999e-4, 1.0, -3.0, 0.0, -0.0, 2.0**53])
+def test_a_number_that_encoders_write_in_more_than_one_way_is_not_plain(small: float) -> None:
+    assert not is_plain(small)
 
 
 @pytest.mark.parametrize(
