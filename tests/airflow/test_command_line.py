@@ -40,7 +40,9 @@ def token(place: Installation) -> str:
 
 def test_a_wrong_password_is_one_sentence_that_does_not_repeat_it(place: Installation) -> None:
     done = holdfast(place, "login", "--user", "maintainer", "--password-stdin", stdin="canary-password\n")
-    assert (done.returncode, b"with this password" in done.stderr, b"canary" in done.stderr) == (5, True, False)
+    assert (done.returncode, b"with this password" in done.stderr, b"canary" in done.stderr) == (5, True, False), (
+        done.stderr
+    )
 
 
 def test_a_person_acts_under_their_own_name(place: Installation, token: str) -> None:

@@ -28,7 +28,7 @@ def login(
         sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True, err=True)
     )
     try:
-        with httpx.Client(verify=trust(session.ca_file), trust_env=False, timeout=30) as http:
+        with httpx.Client(verify=trust(session.ca_file), trust_env=False, timeout=60) as http:
             reply = http.post(url, json={"username": user, "password": password})
     except httpx.HTTPError as error:
         raise Unavailable(
