@@ -13,6 +13,7 @@ from typing import Self
 from demo.failure import DemoFailure
 
 _GRACE_S = 20
+_REPEAT_S = 4
 _PR_SET_PDEATHSIG = 1
 
 
@@ -66,14 +67,15 @@ class Supervisor:
             time.sleep(0.3)
 
     def stop(self) -> None:
-        """End every process: SIGTERM, again every second, and SIGKILL to the sessions of those that do not go."""
+        """End every process: SIGTERM, again every four seconds, and SIGKILL to the sessions of those that do not go."""
         deadline = time.monotonic() + _GRACE_S
         running = list(reversed(self._processes.values()))
         while running and time.monotonic() < deadline:
-            # Again and again: a process that gets it in the middle of something may lose the first one.
+            # Again, because a process that gets it in the middle of something may lose the first one; and not at once, because the
+            # triggerer takes a second one for impatience, and does not end at all when it comes while it cleans up.
             for process in running:
                 process.terminate()
-            wait_until = time.monotonic() + 1
+            wait_until = time.monotonic() + _REPEAT_S
             while running and time.monotonic() < wait_until:
                 running = [process for process in running if process.poll() is None]
                 time.sleep(0.05)

@@ -86,7 +86,7 @@ class LocalRun:
     def _execute(self, execution: Execution, code: CodeSource) -> Run:
         runs, project, run = self._governance.runs, self._project, self._run
         execution.stage(code, runs.stage(project, run.id))
-        runs.start(project, run.id, RunStart(fence=execution.fence), key=f"start {run.idempotency_key}")
+        self._start(execution.fence)
         exit_code = execution.execute(self._log)
         if exit_code != 0:
             raise StepFailed(
@@ -127,20 +127,31 @@ class LocalRun:
         except HoldfastError as error:
             self._log(f"the Run's end could not be recorded, the next try takes it to unknown: {error}")
 
+    def _start(self, fence: str) -> None:
+        runs, project, run = self._governance.runs, self._project, self._run
+        request, key = RunStart(fence=fence), f"start {run.idempotency_key}"
+        try:
+            runs.start(project, run.id, request, key=key)
+        except StateConflict as conflict:
+            self._reconcile(conflict, fence, "its execution starts")
+            runs.start(project, run.id, request, key=key)
+
     def _finish(self, ending: RunFinish) -> Run:
-        """End the Run; one that was given up as unknown meanwhile is reconciled by what its own execution reports."""
         runs, project, run = self._governance.runs, self._project, self._run
         key = f"{ending.state} {run.idempotency_key}"
         try:
             return runs.finish(project, run.id, ending, key=key)
-        except StateConflict:
-            if runs.get(project, run.id).state is not RunState.UNKNOWN:
-                raise
-        evidence = RunTransition(
-            state=RunState.RECONCILING, cause="its execution reports its end", owner=ending.fence or "execution"
-        )
-        runs.change(project, run.id, evidence, key=f"reconcile {run.idempotency_key}")
-        return runs.finish(project, run.id, ending, key=key)
+        except StateConflict as conflict:
+            self._reconcile(conflict, ending.fence or "execution", "its execution reports its end")
+            return runs.finish(project, run.id, ending, key=key)
+
+    def _reconcile(self, conflict: StateConflict, owner: str, evidence: str) -> None:
+        """Reconcile a Run that was given up as unknown by what its own execution knows; raises the conflict when it is another."""
+        runs, project, run = self._governance.runs, self._project, self._run
+        if runs.get(project, run.id).state is not RunState.UNKNOWN:
+            raise conflict
+        transition = RunTransition(state=RunState.RECONCILING, cause=evidence, owner=owner)
+        runs.change(project, run.id, transition, key=f"{evidence} {run.idempotency_key}")
 
 
 def _ending_of(error: BaseException) -> RunFinish:

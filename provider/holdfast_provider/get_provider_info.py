@@ -44,7 +44,7 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "What the Dag processor must know about Holdfast without asking the API.",
                 "options": {
                     "production_projects": {
-                        "description": "Projects of class production, separated by commas; their Dags are checked at parse time.",
+                        "description": "Projects of class production, separated by commas; their Dags are checked at parse time, where every task then has to name its Project.",
                         "type": "string",
                         "version_added": "0.1.0",
                         "example": "oncology,credit-risk",

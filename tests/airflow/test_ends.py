@@ -12,30 +12,24 @@ if TYPE_CHECKING:
     from tests.support.airflow import Installation
 
 
-def until_recorded(place: Installation, dag: str, run_id: str, state: str) -> None:
-    place.until(
-        f"the PipelineRun of {run_id} being {state}", lambda: place.pipeline_run(dag, run_id).state == state, 30
-    )
-
-
 def test_success_is_recorded_and_the_authors_callback_is_kept(place: Installation, begun: dict[str, str]) -> None:
     run_id = begun["heard"]
-    assert place.end_of("heard", run_id, 200) == "success"
-    until_recorded(place, "heard", run_id, "succeeded")
+    place.check_end("heard", run_id)
+    place.check_recorded_end("heard", run_id, "succeeded")
     assert (place.work / "heard" / "note").read_text() == f"{run_id} success"
 
 
 def test_failure_is_recorded_with_airflows_reason(place: Installation, begun: dict[str, str]) -> None:
-    assert place.end_of("failures", begun["failures"], 200) == "failed"
-    until_recorded(place, "failures", begun["failures"], "failed")
+    place.check_end("failures", begun["failures"], "failed")
+    place.check_recorded_end("failures", begun["failures"], "failed")
     pipeline_run = place.pipeline_run("failures", begun["failures"])
     [event] = place.admin.audit.list(PROJECT, target=str(pipeline_run.id), action="pipeline_run.changed").items
     assert event.reason == "task_failure"
 
 
 def test_a_success_with_failed_tasks_is_called_partial(place: Installation, begun: dict[str, str]) -> None:
-    assert place.end_of("partial", begun["partial"], 200) == "success"
-    until_recorded(place, "partial", begun["partial"], "partially_succeeded")
+    place.check_end("partial", begun["partial"])
+    place.check_recorded_end("partial", begun["partial"], "partially_succeeded")
 
 
 def test_an_api_that_is_gone_leaves_the_pipeline_run_open_and_says_so(place: Installation) -> None:
@@ -44,7 +38,7 @@ def test_an_api_that_is_gone_leaves_the_pipeline_run_open_and_says_so(place: Ins
         run_id = place.trigger("unheard", work=str(work))
         place.until_task("unheard", run_id, "last", "running")
     (work / "enough").touch()
-    assert place.end_of("unheard", run_id) == "success"
+    place.check_end("unheard", run_id)
     message = f"the end of unheard {run_id} was not recorded: the Holdfast API"
     place.until("the message", lambda: message in logs_of(place), 40)
     assert place.pipeline_run("unheard", run_id).state == "running"

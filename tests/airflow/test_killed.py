@@ -55,8 +55,8 @@ def test_marking_a_running_task_failed_ends_all_that_it_started(place: Installat
     until_ended(place, victim, ("canceled", None))
     [run] = place.runs("killed", victim.run_id)
     assert run.cause == "Airflow ended the task: it was marked or cleared, or its worker shut down"
-    assert place.end_of("killed", victim.run_id) == "failed"
-    place.until("the record of the end", lambda: place.pipeline_run("killed", victim.run_id).state == "failed")
+    place.check_end("killed", victim.run_id, "failed")
+    place.check_recorded_end("killed", victim.run_id, "failed")
 
 
 def test_a_killed_task_process_leaves_nothing_and_the_next_try_takes_its_run_to_unknown(
@@ -66,7 +66,7 @@ def test_a_killed_task_process_leaves_nothing_and_the_next_try_takes_its_run_to_
     victim.let_the_next_try_end()
     kill(place.tasks("killed", victim.run_id)["long"]["pid"])
     victim.check_all_gone()
-    assert place.end_of("killed", victim.run_id) == "success"
+    place.check_end("killed", victim.run_id)
     assert ends(place, victim) == [("unknown", None), ("succeeded", "retry")]
     lost, second = place.runs("killed", victim.run_id)
     assert (lost.cause, lost.owner) == ("try 2 began before this Run reported its end", "reconciler")
@@ -101,5 +101,5 @@ def test_clearing_a_running_task_cancels_its_run_and_the_next_one_says_so(
     victim.let_the_next_try_end()
     place.clear("killed", victim.run_id, "long")
     victim.check_all_gone()
-    assert place.end_of("killed", victim.run_id) == "success"
+    place.check_end("killed", victim.run_id)
     assert ends(place, victim) == [("canceled", None), ("succeeded", "clear")]

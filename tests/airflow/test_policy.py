@@ -47,7 +47,7 @@ def test_a_dag_from_git_with_everything_bound_is_taken_and_the_api_has_the_last_
     place: Installation, begun: dict[str, str]
 ) -> None:
     run_id = begun["vault"]
-    assert place.end_of("vault_bound", run_id, 200) == "failed"
+    place.check_end("vault_bound", run_id, "failed")
     tasks = place.tasks("vault_bound", run_id)
     assert tasks["ingest"]["state"] == "success"
     interpreter = tasks["interpreter"]

@@ -34,7 +34,7 @@ def test_the_examples_path_ends_in_a_champion_after_the_decision(place: Installa
     promotion = promotion_of(place, dag, run_id)
     assert {"user:maintainer"} <= set(promotion.creators)
     decide(place, promotion, "approve")
-    assert place.end_of(dag, run_id) == "success"
+    place.check_end(dag, run_id)
     champion = place.governance.models.at(PROJECT, "tumours", "champion")
     assert (champion.promotion, champion.approved_by) == (promotion.id, ["user:officer"])
     runs = {run.task_id: run for run in place.runs(dag, run_id)}
@@ -50,7 +50,7 @@ def test_the_examples_path_ends_in_a_champion_after_the_decision(place: Installa
 def test_a_rejection_fails_the_sensor_for_good(place: Installation, begun: dict[str, str]) -> None:
     place.until_task("decisions", begun["rejected"], "wait", "deferred", deadline_s=150)
     decide(place, promotion_of(place, "decisions", begun["rejected"]), "reject")
-    assert place.end_of("decisions", begun["rejected"]) == "failed"
+    place.check_end("decisions", begun["rejected"], "failed")
     wait = place.tasks("decisions", begun["rejected"])["wait"]
     assert (wait["state"], wait["try_number"], wait["max_tries"]) == ("failed", 1, 3)
     assert "is rejected; request another" in place.log("decisions", begun["rejected"], "wait")
@@ -59,7 +59,7 @@ def test_a_rejection_fails_the_sensor_for_good(place: Installation, begun: dict[
 def test_a_promotion_that_nobody_decides_on_fails_the_sensor_for_good(
     place: Installation, begun: dict[str, str]
 ) -> None:
-    assert place.end_of("decisions", begun["expired"], deadline_s=200) == "failed"
+    place.check_end("decisions", begun["expired"], "failed")
     wait = place.tasks("decisions", begun["expired"])["wait"]
     assert (wait["state"], wait["try_number"], wait["max_tries"]) == ("failed", 1, 3)
     assert "is expired; request another" in place.log("decisions", begun["expired"], "wait")
@@ -69,7 +69,7 @@ def test_what_no_run_made_becomes_the_artifact_of_a_run_that_copies_it(
     place: Installation, begun: dict[str, str]
 ) -> None:
     dag, run_id = "supplied", begun["supplied"]
-    assert place.end_of(dag, run_id) == "failed"  # by its task `mistaken` alone
+    place.check_end(dag, run_id, "failed")  # by its task `mistaken` alone
     states = {name: (ti["state"], ti["try_number"]) for name, ti in place.tasks(dag, run_id).items()}
     ended = dict.fromkeys(("model", "papers", "register", "use"), ("success", 1))
     assert states == {**ended, "mistaken": ("failed", 1)}

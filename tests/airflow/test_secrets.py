@@ -29,7 +29,7 @@ def forms(secret: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def nosy(place: Installation, begun: dict[str, str]) -> str:
-    assert place.end_of("nosy", begun["nosy"], 200) == "success"
+    place.check_end("nosy", begun["nosy"])
     return begun["nosy"]
 
 
@@ -64,8 +64,8 @@ def test_tokens_that_user_code_finds_and_prints_are_masked(place: Installation, 
 
 
 def test_no_log_and_no_table_holds_the_token(place: Installation, nosy: str, begun: dict[str, str]) -> None:
-    for scenario, dag in (("again", "again"), ("failures", "failures"), ("heard", "heard")):
-        place.end_of(dag, begun[scenario], 200)
+    for dag, end in (("again", "success"), ("failures", "failed"), ("heard", "success")):
+        place.check_end(dag, begun[dag], end)
     secret = forms(place.tokens[PROJECT])
     logs = [path for path in (place.state.root / "logs").rglob("*") if path.is_file()]
     for part in ("task_id=look", "dag-files", "scheduler.log", "triggerer.log"):

@@ -26,7 +26,7 @@ def said(place: Installation, run: Run) -> str:
 
 
 def test_an_environment_error_is_tried_again_as_a_run_of_its_own(place: Installation, begun: dict[str, str]) -> None:
-    assert place.end_of("failures", begun["failures"], 200) == "failed"
+    place.check_end("failures", begun["failures"], "failed")
     first, second = place.runs("failures", begun["failures"], "killed_once")
     assert ends([first, second]) == [(1, "failed", "environment", None), (2, "succeeded", None, "retry")]
     assert second.origin_run == first.id
@@ -35,7 +35,7 @@ def test_an_environment_error_is_tried_again_as_a_run_of_its_own(place: Installa
 
 
 def test_user_data_and_policy_errors_are_never_tried_again(place: Installation, begun: dict[str, str]) -> None:
-    assert place.end_of("failures", begun["failures"], 200) == "failed"
+    place.check_end("failures", begun["failures"], "failed")
     tasks = place.tasks("failures", begun["failures"])
     for task in ("user_error", "data_error", "outside", "unknown_environment"):
         ti = tasks[task]
@@ -51,7 +51,7 @@ def test_user_data_and_policy_errors_are_never_tried_again(place: Installation, 
 
 
 def test_a_task_that_takes_too_long_ends_its_run(place: Installation, begun: dict[str, str]) -> None:
-    assert place.end_of("failures", begun["failures"], 200) == "failed"
+    place.check_end("failures", begun["failures"], "failed")
     [run] = place.runs("failures", begun["failures"], "slow")
     assert (run.state, run.error_class) == ("failed", "environment")
     assert run.cause == "the task ran longer than its execution_timeout"
@@ -61,8 +61,8 @@ def test_an_api_that_does_not_answer_is_tried_again(place: Installation) -> None
     run_id = place.trigger("flaky")
     place.until_task("flaky", run_id, "single", "up_for_retry")
     with place.flaky:
-        assert place.end_of("flaky", run_id) == "success"
-        place.until("the record of the end", lambda: place.pipeline_run("flaky", run_id).state == "succeeded")
+        place.check_end("flaky", run_id)
+        place.check_recorded_end("flaky", run_id, "succeeded")
     assert "does not answer" in place.log("flaky", run_id, "single")
     [run] = place.runs("flaky", run_id)
     assert run.state == "succeeded"
@@ -70,7 +70,7 @@ def test_an_api_that_does_not_answer_is_tried_again(place: Installation) -> None
 
 
 def test_a_mapped_task_has_a_run_for_each_index(place: Installation, begun: dict[str, str]) -> None:
-    assert place.end_of("again", begun["again"], 200) == "success"
+    place.check_end("again", begun["again"])
     runs = sorted(place.runs("again", begun["again"], "mapped"), key=lambda run: run.map_index)
     assert [(run.map_index, run.parameters["word"], run.state) for run in runs] == [
         (0, "one", "succeeded"),
@@ -86,15 +86,15 @@ def test_clear_and_rerun_make_new_runs_of_the_commit_that_really_executes(
     place: Installation, begun: dict[str, str]
 ) -> None:
     run_id = begun["again"]
-    assert place.end_of("again", run_id, 200) == "success"
+    place.check_end("again", run_id)
     old = place.pipeline_run("again", run_id).commit
     new = place.publish(version='VERSION = "second"\n')
     assert new != old
     # The same DagRun on the commit it began with, then on the newest one.
     place.clear("again", run_id, "single", run_on_latest_version=False)
-    assert place.end_of("again", run_id) == "success"
+    place.check_end("again", run_id)
     place.clear("again", run_id, "single", run_on_latest_version=True)
-    assert place.end_of("again", run_id) == "success"
+    place.check_end("again", run_id)
     first, second, third = place.runs("again", run_id, "single")
     assert [run.code.commit for run in (first, second, third)] == [old, old, new]
     assert [said(place, run) for run in (first, second, third)] == ["hello first", "hello first", "hello second"]
@@ -106,7 +106,7 @@ def test_clear_and_rerun_make_new_runs_of_the_commit_that_really_executes(
     assert first.seal == second.seal != third.seal
     # And another DagRun that says which one it repeats.
     again = place.trigger("again", rerun_of=run_id)
-    assert place.end_of("again", again) == "success"
+    place.check_end("again", again)
     repeated = {(run.task_id, run.map_index): run for run in place.runs("again", again)}
     origins = {(run.task_id, run.map_index): run.id for run in place.runs("again", run_id)}  # the newest of each
     assert {key: (run.origin_run, run.origin_reason) for key, run in repeated.items()} == {
@@ -124,18 +124,19 @@ def test_a_backfill_over_a_dagrun_makes_new_runs_linked_to_its_own(place: Instal
     place.until("the scheduled DagRun", dag_runs)
     [scheduled] = dag_runs()
     run_id, date = scheduled["dag_run_id"], scheduled["logical_date"]
-    assert (scheduled["run_type"], place.end_of("nightly", run_id)) == ("scheduled", "success")
+    assert scheduled["run_type"] == "scheduled"
+    place.check_end("nightly", run_id)
     order = {"dag_id": "nightly", "from_date": date, "to_date": date, "reprocess_behavior": "completed"}
     place.airflow("owner").call("POST", "/backfills", order)
     place.until("the second Run", lambda: len(place.runs("nightly", run_id)) == 2)
-    assert place.end_of("nightly", run_id) == "success"
+    place.check_end("nightly", run_id)
     first, second = place.runs("nightly", run_id)
     assert ends([first, second]) == [(1, "succeeded", None, None), (2, "succeeded", None, "backfill")]
     assert second.origin_run == first.id
 
 
 def test_a_dag_without_versions_has_runs_without_a_commit(place: Installation, begun: dict[str, str]) -> None:
-    assert place.end_of("loose", begun["loose"], 200) == "success"
+    place.check_end("loose", begun["loose"])
     [run] = place.runs("loose", begun["loose"])
     assert (run.state, run.code) == ("succeeded", None)
     assert place.pipeline_run("loose", begun["loose"]).bundle == "loose"

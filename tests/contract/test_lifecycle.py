@@ -118,6 +118,15 @@ def test_with_the_end_of_a_pipeline_run_no_run_of_it_stays_open(story: Story) ->
     assert story.finish_run(open_run).state == "succeeded"
 
 
+def test_late_news_of_an_end_leaves_the_runs_of_later_tries_alone(story: Story) -> None:
+    pipeline = story.pipeline_run(run_id="manual__late")
+    before = story.start_run(pipeline_run=pipeline, task_id="before")
+    after = story.start_run(pipeline_run=pipeline, task_id="after")
+    ended = PipelineRunTransition(state="failed", ended_at=before.created_at)
+    story.mia.runs.change_pipeline_run(story.project, pipeline, ended)
+    assert [story.mia.runs.get(story.project, run.id).state for run in (before, after)] == ["unknown", "running"]
+
+
 def test_a_run_shows_what_it_runs_on(story: Story) -> None:
     run = story.start_run()
     assert (run.environment, run.environment_kind) == ("sklearn/1", "interpreter")

@@ -111,13 +111,24 @@ class Installation:
         """Return once something holds; fails when a component ends or the time is over."""
         self.group.wait_until(what, lambda: bool(is_done()), deadline_s)
 
-    def end_of(self, dag: str, run_id: str, deadline_s: float = 120) -> str:
-        """Return how a DagRun ends."""
+    def check_end(self, dag: str, run_id: str, state: str = "success", deadline_s: float = 200) -> None:
+        """Return when a DagRun has ended in a state; fails with what its tasks and Runs say when it is another."""
         path = f"/dags/{dag}/dagRuns/{run_id}"
         self.until(
             f"the end of {run_id} of {dag}", lambda: self.airflow().call("GET", path)["state"] in ENDED, deadline_s
         )
-        return str(self.airflow().call("GET", path)["state"])
+        found = self.airflow().call("GET", path)["state"]
+        assert found == state, self._story(dag, run_id)
+
+    def check_recorded_end(self, dag: str, run_id: str, state: str) -> None:
+        """Return when a PipelineRun has ended in a state."""
+        self.until(f"the record of {run_id}", lambda: self.pipeline_run(dag, run_id).ended_at is not None)
+        assert self.pipeline_run(dag, run_id).state == state
+
+    def _story(self, dag: str, run_id: str) -> str:
+        tasks = [f"{name} {ti['state']} ({ti['try_number']})" for name, ti in self.tasks(dag, run_id).items()]
+        runs = [f"{run.task_id} {run.try_number} {run.state}: {run.cause}" for run in self.runs(dag, run_id)]
+        return "\n".join([f"{dag} {run_id}", *tasks, *runs])
 
     def tasks(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
         """Return Airflow's task instances by task id; mapped ones by `id/map index`."""

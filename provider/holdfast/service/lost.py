@@ -1,5 +1,6 @@
 """Runs whose execution is gone and has not reported an end: `unknown`, with a cause, until evidence says how they ended."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -31,12 +32,14 @@ def lose_run(change: Change, run: UUID, state: str, cause: str) -> None:
     )
 
 
-def lose_open_runs(change: Change, pipeline_run: UUID, cause: str) -> None:
-    """Take every Run of a PipelineRun that is still open to `unknown`."""
+def lose_open_runs(change: Change, pipeline_run: UUID, until: datetime | None, cause: str) -> None:
+    """Take every Run of a PipelineRun that is still open, and was created until a time, to `unknown`."""
     statement = (
         select(RunRow.id, RunRow.state)
         .where(RunRow.pipeline_run_id == pipeline_run, RunRow.state.in_(_OPEN))
         .order_by(RunRow.id)
     )
+    if until is not None:
+        statement = statement.where(RunRow.created_at <= until)
     for row in change.connection.execute(statement).all():
         lose_run(change, row.id, row.state, cause)

@@ -63,7 +63,8 @@ class PipelineRunService:
     ) -> PipelineRun:
         """Take a PipelineRun to another state; the state it has already stays.
 
-        With its end, no Run of it stays open: one whose execution has not reported an end becomes `unknown`.
+        With its end, no Run of it stays open: one whose execution has not reported an end becomes `unknown`. News of an end may come
+        late, when tasks have been cleared and run again; Runs that were created after `ended_at` are theirs and stay as they are.
 
         Raises:
             NotFound: there is no such PipelineRun.
@@ -94,7 +95,7 @@ class PipelineRunService:
             )
             if is_terminal(request.state):
                 cause = f"the PipelineRun became {request.state} before this Run reported its end"
-                lose_open_runs(change, pipeline_run, cause)
+                lose_open_runs(change, pipeline_run, request.ended_at, cause)
             return mapping.pipeline_run_of(after, name)
 
         return self.transactions.change(

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from holdfast.core import names
 from holdfast.core.canonical import MAX_INTEGER
@@ -63,10 +63,11 @@ class PipelineRunRequest(Wire):
 
 
 class PipelineRunTransition(Wire):
-    """The state a PipelineRun is to take."""
+    """The state a PipelineRun is to take; `ended_at` is when the DagRun ended, when that was before now."""
 
     state: PipelineRunState
     reason: Text = ""
+    ended_at: AwareDatetime | None = None
 
 
 class PipelineRun(Wire):

@@ -39,11 +39,12 @@ class PipelineRunNotifier(BaseNotifier):
         try:
             with hook.get_conn() as governance:
                 project = hook.project(self.project)
-                for pipeline_run in governance.runs.list_pipeline_runs(
-                    project, dag_id=dag_id, run_id=run_id, limit=1
-                ).items:
+                found = governance.runs.list_pipeline_runs(project, dag_id=dag_id, run_id=run_id, limit=1).items
+                for pipeline_run in found:
                     transition = PipelineRunTransition(
-                        state=self._state(context), reason=str(context.get("reason") or "")
+                        state=self._state(context),
+                        reason=str(context.get("reason") or ""),
+                        ended_at=context["dag_run"].end_date if "dag_run" in context else None,
                     )
                     governance.runs.change_pipeline_run(project, pipeline_run.id, transition)
         except HoldfastError as error:
