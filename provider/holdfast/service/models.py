@@ -19,6 +19,7 @@ from holdfast.core.run import RunState
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.transaction import Change, Transactions, new_id
 from holdfast.store import mapping
+from holdfast.store.insert import insert_whole
 from holdfast.store.queries.models import (
     ALIASES,
     MODEL_VERSIONS,
@@ -31,9 +32,6 @@ from holdfast.store.queries.page import page_of
 from holdfast.store.tables import AliasAssignmentRow, ModelRow, ModelVersionArtifactRow, ModelVersionRow
 from holdfast.wire.model import AliasAssignment, Model, ModelVersion, ModelVersionRequest
 from holdfast.wire.types import Page
-
-_INSERT = insert(ModelVersionRow).returning(*ModelVersionRow.__table__.c)
-_INSERT_ARTIFACT = insert(ModelVersionArtifactRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,10 @@ class ModelService:
     ) -> ModelVersion:
         identity = new_id()
         source_run = artifacts[request.artifact].run_id
-        row = change.connection.execute(
-            _INSERT,
+        roles = {request.artifact: "model", **dict.fromkeys(request.evidence, "evidence")}
+        row = insert_whole(
+            change.connection,
+            ModelVersionRow,
             {
                 "id": identity,
                 "project_id": change.project,
@@ -102,10 +102,7 @@ class ModelService:
                 "state": ModelVersionState.DRAFT,
                 "created_by": change.caller.principal,
             },
-        ).one()
-        roles = {request.artifact: "model", **dict.fromkeys(request.evidence, "evidence")}
-        change.connection.execute(
-            _INSERT_ARTIFACT,
+            ModelVersionArtifactRow,
             [
                 {
                     "model_version_id": identity,

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -23,15 +23,13 @@ from holdfast.service.pipeline_runs import PipelineRunService
 from holdfast.service.staging import StagingService
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
+from holdfast.store.insert import insert_rows, insert_whole
 from holdfast.store.queries.page import page_of
 from holdfast.store.queries.runs import RUNS, outputs_of, run_by_id, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
 from holdfast.wire.run import PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
 from holdfast.wire.types import Page
-
-_INSERT = insert(RunRow).returning(*RunRow.__table__.c)
-_INSERT_INPUT, _INSERT_ARTIFACT = insert(RunInputRow), insert(ArtifactRow)
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,9 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
     def _insert(change: Change, name: str, request: RunRequest, digest: bytes, bindings: Bindings) -> Run:
         identity = new_id()
         code = request.code
-        row = change.connection.execute(
-            _INSERT,
+        row = insert_whole(
+            change.connection,
+            RunRow,
             {
                 "id": identity,
                 "project_id": change.project,
@@ -104,12 +103,9 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                 "seal": bindings.seal,
                 "state": RunState.CREATED,
             },
-        ).one()
-        if bindings.inputs:
-            change.connection.execute(
-                _INSERT_INPUT,
-                [{**row, "run_id": identity, "project_id": change.project} for row in bindings.inputs],
-            )
+            RunInputRow,
+            [{**bound, "run_id": identity, "project_id": change.project} for bound in bindings.inputs],
+        )
         change.record(
             AuditAction.RUN_CREATED,
             "run",
@@ -225,8 +221,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             after = _move(
                 change, name, row, request.state, values, AuditAction.RUN_FINISHED, content, request.cause or ""
             )
-            if rows := artifact_rows(change, run, request.artifacts):
-                change.connection.execute(_INSERT_ARTIFACT, rows)
+            insert_rows(change.connection, ArtifactRow, artifact_rows(change, run, request.artifacts))
             return after
 
         return self.transactions.change(f"runs.finish/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)

@@ -1,0 +1,69 @@
+"""Inserts several rows, or a row and its parts, in one round trip.
+
+SQLAlchemy compiles an INSERT of several rows anew each time, and psycopg's executemany costs more than a round trip. So the statements are
+written out here, once for each number of rows up to a few; PostgreSQL plans each of them once, too.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Row, TextClause, bindparam, insert, text
+
+from holdfast.store.tables.base import Table
+
+TOGETHER = 8
+"""More rows than this go by executemany."""
+
+
+def insert_rows(connection: Connection, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, all with the same columns, in their order."""
+    if 0 < len(rows) <= TOGETHER:
+        connection.execute(_rows(table, tuple(rows[0]), len(rows)), numbered(rows))
+    elif rows:
+        connection.execute(insert(table), rows)
+
+
+def insert_whole(
+    connection: Connection, table: type[Table], row: dict[str, Any], part: type[Table], parts: Sequence[dict[str, Any]]
+) -> Row[Any]:
+    """Insert a row and the rows that belong to it, and return it as it stands."""
+    if 0 < len(parts) <= TOGETHER:
+        statement = _whole(table, tuple(row), part, tuple(parts[0]), len(parts))
+        return connection.execute(statement, {**numbered([row], "whole"), **numbered(parts)}).one()
+    made = connection.execute(insert(table).returning(*table.__table__.c), row).one()
+    insert_rows(connection, part, parts)
+    return made
+
+
+def numbered(rows: Sequence[dict[str, Any]], prefix: str = "row") -> dict[str, Any]:
+    """Return the values of rows by the names of their parameters in `written_out`."""
+    return {f"{prefix}{number}_{name}": value for number, row in enumerate(rows) for name, value in row.items()}
+
+
+def written_out(table: type[Table], columns: tuple[str, ...], count: int, prefix: str = "row") -> str:
+    """Return the INSERT of so many rows with these columns."""
+    rows = (f"({', '.join(f':{prefix}{number}_{name}' for name in columns)})" for number in range(count))
+    return f"INSERT INTO {table.__table__} ({', '.join(columns)}) VALUES {', '.join(rows)}"  # noqa: S608 - our own names
+
+
+@cache
+def _rows(table: type[Table], columns: tuple[str, ...], count: int) -> TextClause:
+    return _typed(text(written_out(table, columns, count)), table, columns, count, "row")
+
+
+@cache
+def _whole(
+    table: type[Table], columns: tuple[str, ...], part: type[Table], part_columns: tuple[str, ...], count: int
+) -> Any:
+    found = ", ".join(column.name for column in table.__table__.c)
+    whole, parts = written_out(table, columns, 1, "whole"), written_out(part, part_columns, count)
+    sql = f"WITH whole AS ({whole} RETURNING {found}), parts AS ({parts}) SELECT {found} FROM whole"  # noqa: S608 - our own names
+    statement = _typed(_typed(text(sql), table, columns, 1, "whole"), part, part_columns, count, "row")
+    return statement.columns(*table.__table__.c)
+
+
+def _typed(statement: TextClause, table: type[Table], columns: tuple[str, ...], count: int, prefix: str) -> TextClause:
+    types = {name: table.__table__.c[name].type for name in columns}
+    names = [(f"{prefix}{number}_{name}", types[name]) for number in range(count) for name in columns]
+    return statement.bindparams(*(bindparam(name, type_=its_type) for name, its_type in names))
