@@ -193,8 +193,8 @@ def test_a_grant_ends_at_its_second(shift_s: float, is_good: bool, store: Filesy
         {"size": "9" * 5000},
         {"size": "-1"},
         {"expires": "9" * 400},
-        {"signature": ""},
-        {"signature": "\u00e9"},
+        {"grant_token": ""},
+        {"grant_token": "\u00e9"},
     ],
 )
 def test_a_grant_that_was_changed_is_refused(change: dict[str, str], store: FilesystemStore) -> None:
