@@ -55,7 +55,7 @@ def test_bytes_are_verified_and_fetched_and_their_grants_are_in_no_log(
     place: Installation, begun: dict[str, str], token: str, tmp_path: Path
 ) -> None:
     """Airflow's api-server compresses what it is not told to leave alone, and writes an access log."""
-    assert place.end_of("nosy", begun["nosy"], 200) == "success"
+    place.check_end("nosy", begun["nosy"])
     [run] = place.runs("nosy", begun["nosy"])
     for artifact in place.governance.artifacts.list(PROJECT, run=run.id).items:
         verified = holdfast(place, "artifact", "verify", str(artifact.id), token=token)
