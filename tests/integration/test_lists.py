@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from psycopg import Cursor, RawCursor
 from sqlalchemy import Connection, Engine, event, text
 
 from holdfast.core.access import Caller
@@ -52,16 +53,23 @@ MOST_ROWS = 12 * (LIMIT + 1)
 
 @contextmanager
 def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements of a block."""
+    """Collect the statements of a block: those that SQLAlchemy runs, and those that stand prepared."""
     found: list[tuple[str, Any]] = []
+    execute = RawCursor.execute
 
     def keep(_conn: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         found.append((statement, parameters))
 
+    def keep_prepared(cursor: RawCursor[Any], statement: str, parameters: Any, **how: Any) -> Any:
+        found.append((statement, parameters))
+        return execute(cursor, statement, parameters, **how)
+
     event.listen(engine, "before_cursor_execute", keep)
+    RawCursor.execute = keep_prepared  # type: ignore[assignment,method-assign]
     try:
         yield found
     finally:
+        RawCursor.execute = execute  # type: ignore[method-assign]
         event.remove(engine, "before_cursor_execute", keep)
 
 
@@ -75,7 +83,9 @@ def rows_read(engine: Engine, statement: str, parameters: Any) -> float:
         return here + sum(touched(child) for child in node.get("Plans", ()))
 
     with engine.connect() as connection:
-        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar()
+        raw = connection.connection.driver_connection
+        kind = Cursor if isinstance(parameters, dict) else RawCursor
+        (plan,) = kind(raw).execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).fetchone()
     return touched((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
 
 

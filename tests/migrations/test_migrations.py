@@ -58,6 +58,10 @@ def test_the_tables_are_what_the_models_say(database: tuple[str, str]) -> None:
         ("ALTER TABLE holdfast.run ADD COLUMN note text", "note"),
         ("DROP TRIGGER audit_event_guard ON holdfast.audit_event", "audit_event has lost its guard"),
         ("ALTER TABLE holdfast.run DISABLE TRIGGER run_guard", "run has lost its guard"),
+        (
+            "CREATE OR REPLACE FUNCTION holdfast.guard_update_of_run() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+            "run has lost its guard: column seal can be changed",
+        ),
         ("DROP INDEX holdfast.run_state_ix", "run_state_ix"),
     ],
 )

@@ -43,18 +43,24 @@ async def write_object(key: str, request: Request) -> dict[str, str]:
         raise InvalidRequest(
             f"the grant is for {grant.size_bytes} bytes, the call brings {length}", remedy="Ask for another grant"
         )
-    with objects.writer(key, grant.digest, grant.size_bytes) as writer:
-        await _store(writer, request.stream())
+    await _store(objects.writer(key, grant.digest, grant.size_bytes), request.stream())
     return {"version_id": grant.digest.hex()}
 
 
 async def _store(writer: Writer, stream: AsyncIterator[bytes]) -> None:
-    buffered, size = [], 0
-    async for piece in stream:
-        buffered.append(piece)
-        size += len(piece)
-        if size >= _BUFFER_BYTES:
-            await run_in_threadpool(writer.write, b"".join(buffered))
-            buffered, size = [], 0
-    await run_in_threadpool(writer.write, b"".join(buffered))
-    await run_in_threadpool(writer.commit)
+    """Store what arrives: a piece at a time, and what fits into one buffer with a single change of threads."""
+    buffered: list[bytes] = []
+    size = 0
+    with writer:
+        async for piece in stream:
+            buffered.append(piece)
+            size += len(piece)
+            if size >= _BUFFER_BYTES:
+                await run_in_threadpool(writer.write, b"".join(buffered))
+                buffered, size = [], 0
+        await run_in_threadpool(_complete, writer, b"".join(buffered))
+
+
+def _complete(writer: Writer, rest: bytes) -> None:
+    writer.write(rest)
+    writer.commit()

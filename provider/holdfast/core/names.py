@@ -1,7 +1,6 @@
 """The names people choose, and the references that must be exact: commits, image digests, relative paths."""
 
 import re
-from pathlib import PurePosixPath
 
 from holdfast.core.errors import InvalidRequest
 
@@ -52,19 +51,21 @@ def check_image(reference: str) -> str:
     return reference
 
 
+_NOT_PARTS = frozenset({"", ".", ".."})
+_NOT_IN_PATHS = re.compile("[\x00-\x1f\ud800-\udfff]")
+
+
 def check_path(path: str, what: str = "path") -> str:
     """Return the relative path when it stays below its directory; a trailing slash (a directory) is kept.
 
     Raises:
         InvalidRequest: it is empty, absolute, not normal, leaves its directory, or holds control characters or a lone surrogate.
     """
-    bare = path.removesuffix("/")
-    pure = PurePosixPath(bare)
-    if not bare or pure.is_absolute() or ".." in pure.parts or str(pure) != bare or bare == ".":
+    if not _NOT_PARTS.isdisjoint(path.removesuffix("/").split("/")):
         raise InvalidRequest(
             f"{what} {path[:200]!r} does not stay below its directory", remedy="Give a plain relative path without '..'"
         )
-    if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in path):
+    if _NOT_IN_PATHS.search(path):
         raise InvalidRequest(
             f"{what} {path[:200]!r} holds a control character or is not UTF-8", remedy="Rename the file"
         )

@@ -110,18 +110,13 @@ class Writer:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.fdopen(os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb")
-        except OSError as error:
-            raise _unwritable(error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
-        with suppress(FileNotFoundError):
-            self._temporary.unlink()
+            with suppress(FileNotFoundError):
+                self._temporary.unlink()
 
     def write(self, piece: bytes) -> None:
         """Take more bytes; raises IntegrityViolation as soon as they are too many."""
@@ -163,8 +158,10 @@ class Writer:
             )
 
     def _open_file(self) -> BinaryIO:
+        """Return the file, made by the first that needs it: by a thread that may wait for the disk."""
         if self._file is None:
-            raise RuntimeError("a Writer is used as a context manager")
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.fdopen(os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb")
         return self._file
 
     def _mismatch(self) -> IntegrityViolation:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, insert, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from holdfast.core.access import Permission
 from holdfast.core.errors import InvalidRequest, NotFound, StateConflict
@@ -14,6 +14,7 @@ from holdfast.service.outputs import artifact_rows, check_stored
 from holdfast.service.staging import GrantMaker
 from holdfast.service.transaction import Change, Transactions
 from holdfast.store import mapping
+from holdfast.store.insert import insert_row
 from holdfast.store.queries.page import page_of
 from holdfast.store.queries.runs import run_by_id
 from holdfast.store.tables import ArtifactRow
@@ -56,10 +57,7 @@ class ArtifactService:
                     f"{request.file.name!r} is a declared output of the Run", remedy="Finish the Run with it"
                 )
             rows = artifact_rows(change, request.run, [request.file], "attached", request.kind)
-            made = change.connection.execute(
-                insert(ArtifactRow).values(rows[0]).returning(*ArtifactRow.__table__.c)
-            ).one()
-            return mapping.artifact_of(made, name)
+            return mapping.artifact_of(insert_row(change.connection, ArtifactRow, rows[0]), name)
 
         return self.transactions.change(
             "artifacts.register", Permission.ARTIFACT_WRITE, name, request, key, Artifact, apply

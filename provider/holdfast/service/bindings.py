@@ -23,6 +23,7 @@ from holdfast.core.run import OriginReason
 from holdfast.core.seal import seal_document
 from holdfast.service.lost import lose_run
 from holdfast.service.transaction import Change, new_id
+from holdfast.store.prepared import Prepared
 from holdfast.store.queries.runs import digests_of, newest_try, pipeline_run_named
 from holdfast.store.tables import PolicySnapshotRow
 from holdfast.wire.canonical import document_digest
@@ -113,8 +114,10 @@ def bind_run(change: Change, project: str, request: RunRequest, found: Row[Any])
     )
 
 
-_SNAPSHOT = select(PolicySnapshotRow.id).where(
-    PolicySnapshotRow.project_id == bindparam("in_project"), PolicySnapshotRow.digest == bindparam("digest")
+_SNAPSHOT = Prepared(
+    select(PolicySnapshotRow.id).where(
+        PolicySnapshotRow.project_id == bindparam("in_project"), PolicySnapshotRow.digest == bindparam("digest")
+    )
 )
 
 
@@ -122,10 +125,10 @@ def take_snapshot(change: Change, document: dict[str, Json]) -> tuple[UUID, byte
     """Return id and digest of the PolicySnapshot with this content, taken now if there is none yet."""
     digest = document_digest(document)
     here = {"in_project": change.project, "digest": digest}
-    if (found := change.connection.scalar(_SNAPSHOT, here)) is not None:
+    if (found := _SNAPSHOT.scalar(change.connection, here)) is not None:
         return found, digest
     change.serialise("policy_snapshot", digest.hex())
-    if (found := change.connection.scalar(_SNAPSHOT, here)) is not None:
+    if (found := _SNAPSHOT.scalar(change.connection, here)) is not None:
         return found, digest
     identity = new_id()
     change.connection.execute(

@@ -10,10 +10,11 @@ from holdfast.core.canonical import Json
 from holdfast.core.digest import text_of
 from holdfast.core.errors import HoldfastError, IntegrityViolation, NotFound
 from holdfast.ports import ObjectStore
+from holdfast.store.prepared import Prepared
 from holdfast.store.tables import ServiceTokenRow
 
-_TOKEN_MAKERS = select(ServiceTokenRow.created_by).where(
-    ServiceTokenRow.id == func.any(bindparam("tokens", type_=ARRAY(Uuid)))
+_TOKEN_MAKERS = Prepared(
+    select(ServiceTokenRow.created_by).where(ServiceTokenRow.id == func.any(bindparam("tokens", type_=ARRAY(Uuid))))
 )
 
 
@@ -67,7 +68,7 @@ def creators_of(
     people = {found[0].registered_by, requester, on_behalf_of, *(row.run_created_by for row in found)}
     people |= {f"user:{row.triggered_by}" for row in found if row.triggered_by}
     tokens = [UUID(person.removeprefix("token:")) for person in people if person and person.startswith("token:")]
-    people |= set(connection.scalars(_TOKEN_MAKERS, {"tokens": tokens}))
+    people |= {row.created_by for row in _TOKEN_MAKERS.all(connection, {"tokens": tokens})}
     return sorted(person for person in people if person)
 
 

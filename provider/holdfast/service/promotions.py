@@ -27,6 +27,8 @@ from holdfast.service.evidence import collect_evidence, creators_of, find_change
 from holdfast.service.policies import PolicyService, gates_of
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
+from holdfast.store.insert import insert_row
+from holdfast.store.prepared import Prepared
 from holdfast.store.queries.models import ALIASES, PROMOTIONS, foundations_of, newest_policy, promotion_by_id
 from holdfast.store.queries.page import page_of
 from holdfast.store.tables import (
@@ -47,25 +49,24 @@ from holdfast.wire.model import (
 from holdfast.wire.types import Page
 
 # Statements that stand here are built once; building one costs more than running it.
-_INSERT = (
+_INSERT = Prepared(
     insert(PromotionRow)
     .values(expires_at=func.now() + bindparam("lifetime", type_=Interval))
     .returning(*PromotionRow.__table__.c)
 )
-_INSERT_DECISION = insert(PromotionDecisionRow).returning(PromotionDecisionRow.created_at)
-_MOVE_PROMOTION = (
+_INSERT_DECISION = Prepared(insert(PromotionDecisionRow).returning(PromotionDecisionRow.created_at))
+_MOVE_PROMOTION = Prepared(
     update(PromotionRow).where(PromotionRow.id == bindparam("promotion")).values(state=bindparam("becomes"))
 )
-_MOVE_VERSION = (
+_MOVE_VERSION = Prepared(
     update(ModelVersionRow).where(ModelVersionRow.id == bindparam("version")).values(state=bindparam("becomes"))
 )
-_POINTS_AT = (
+_POINTS_AT = Prepared(
     select(AliasAssignmentRow.model_version_id)
     .where(AliasAssignmentRow.model_id == bindparam("of_model"), AliasAssignmentRow.alias == bindparam("of_alias"))
     .order_by(AliasAssignmentRow.valid_from.desc(), AliasAssignmentRow.recorded_at.desc())
     .limit(1)
 )
-_INSERT_ASSIGNMENT = insert(AliasAssignmentRow).returning(*AliasAssignmentRow.__table__.c)
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ class PromotionService(PolicyService):
             ]
             _check_gates(request, policy, results)
             identity = new_id()
-            row = change.connection.execute(
-                _INSERT,
+            row = _INSERT.one(
+                change.connection,
                 {
                     "id": identity,
                     "project_id": change.project,
@@ -116,7 +117,7 @@ class PromotionService(PolicyService):
                     "state": PromotionState.PENDING,
                     "lifetime": timedelta(seconds=policy.expires_after_s),
                 },
-            ).one()
+            )
             content = {
                 "model": version.model,
                 "number": version.number,
@@ -175,8 +176,8 @@ class PromotionService(PolicyService):
                 "evidence_digest": row.evidence_digest,
                 "reason": request.reason,
             }
-            decided_at = change.connection.scalar(
-                _INSERT_DECISION,
+            decided_at = _INSERT_DECISION.scalar(
+                change.connection,
                 {**given, "promotion_id": promotion, "project_id": change.project, "creators": row.creators},
             )
             change.record(action, "promotion", promotion, content, reason=request.reason)
@@ -243,9 +244,10 @@ class PromotionService(PolicyService):
     def _move_alias(change: Change, row: Row[Any]) -> AliasAssignment:
         _move_promotion(change, row.id, PromotionState.EXECUTED)
         change.serialise("alias", f"{row.model_id}/{row.alias}")
-        before = change.connection.scalar(_POINTS_AT, {"of_model": row.model_id, "of_alias": row.alias})
-        assignment = change.connection.execute(
-            _INSERT_ASSIGNMENT,
+        before = _POINTS_AT.scalar(change.connection, {"of_model": row.model_id, "of_alias": row.alias})
+        assignment = insert_row(
+            change.connection,
+            AliasAssignmentRow,
             {
                 "id": new_id(),
                 "project_id": change.project,
@@ -254,7 +256,7 @@ class PromotionService(PolicyService):
                 "model_version_id": row.model_version_id,
                 "promotion_id": row.id,
             },
-        ).one()
+        )
         target = {"model": row.model, "alias": row.alias, "number": row.number}
         change.record(
             AuditAction.PROMOTION_EXECUTED,
@@ -335,11 +337,11 @@ def _decision_refusal(row: Any, promotion: UUID, principal: str, request: Decisi
 
 
 def _move_promotion(change: Change, promotion: UUID, state: PromotionState) -> None:
-    change.connection.execute(_MOVE_PROMOTION, {"promotion": promotion, "becomes": state})
+    _MOVE_PROMOTION.all(change.connection, {"promotion": promotion, "becomes": state})
 
 
 def _move_version(change: Change, version: UUID, state: ModelVersionState) -> None:
-    change.connection.execute(_MOVE_VERSION, {"version": version, "becomes": state})
+    _MOVE_VERSION.all(change.connection, {"version": version, "becomes": state})
     change.record(AuditAction.MODEL_VERSION_CHANGED, "model_version", version, {"after": state.value})
 
 

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
@@ -24,6 +23,7 @@ from holdfast.service.staging import StagingService
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
 from holdfast.store.insert import insert_rows, insert_whole
+from holdfast.store.prepared import Prepared
 from holdfast.store.queries.page import page_of
 from holdfast.store.queries.runs import RUNS, outputs_of, run_by_id, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
@@ -280,8 +280,11 @@ def _same_request(row: Any, digest: bytes, run: Run) -> Run:
     return run
 
 
+_SET_WITH_A_STATE = ("state", "since", "started_at", "ended_at")
+
+
 @cache
-def _moving(moment: str | None, *columns: str) -> ReturningUpdate[Any]:
+def _moving(moment: str | None, *columns: str) -> Prepared:
     """Return the UPDATE that takes a Run to a state and sets these columns, built once for each of its callers."""
     values = {
         column: bindparam(f"new_{column}", type_=RunRow.__table__.c[column].type) for column in ("state", *columns)
@@ -290,7 +293,8 @@ def _moving(moment: str | None, *columns: str) -> ReturningUpdate[Any]:
     if moment == "started_at":
         # A Run that is taken up again after reconciling keeps the time at which it first started.
         moments[moment] = func.coalesce(RunRow.started_at, func.now())
-    return update(RunRow).where(RunRow.id == bindparam("run")).values(values | moments).returning(*RunRow.__table__.c)
+    moved = update(RunRow).where(RunRow.id == bindparam("run")).values(values | moments)
+    return Prepared(moved.returning(*(RunRow.__table__.c[column] for column in (*columns, *_SET_WITH_A_STATE))))
 
 
 def _move(
@@ -307,7 +311,7 @@ def _move(
     check_run_transition(str(row.id), RunState(row.state), after)
     moment = "started_at" if after is RunState.RUNNING else "ended_at" if is_terminal(after) else None
     given = {f"new_{column}": value for column, value in {"state": after, **values}.items()}
-    changed = change.connection.execute(_moving(moment, *values), {"run": row.id, **given}).one()
+    changed = _moving(moment, *values).one(change.connection, {"run": row.id, **given})
     change.record(
         action,
         "run",

@@ -22,6 +22,7 @@ from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation,
 from holdfast.core.ids import uuid7
 from holdfast.service.refusals import translate
 from holdfast.store.engine import read_only
+from holdfast.store.prepared import Prepared
 from holdfast.store.queries.access import Authorisation, authorise
 from holdfast.store.record import write_record
 from holdfast.wire.canonical import dumps_json, event_bytes
@@ -31,7 +32,7 @@ Probe = Callable[[str], None]
 
 PROBE_POINTS = ("authorised", "applied", "recorded", "committed")
 _MAX_KEY_LENGTH = 200
-_SERIALISE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+_SERIALISE = Prepared(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"))
 
 
 def new_id() -> UUID:
@@ -114,7 +115,7 @@ class Change:
 
     def serialise(self, kind: str, name: str) -> None:
         """Wait until no other transaction gives numbers under this name, and make others wait until this one ends."""
-        self.connection.execute(_SERIALISE, {"name": f"{kind}/{self.project_id}/{name}"})
+        _SERIALISE.all(self.connection, {"name": f"{kind}/{self.project_id}/{name}"})
 
     def nothing_changed(self) -> None:
         """Say that what was asked for was already so; no event is owed."""

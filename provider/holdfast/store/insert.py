@@ -8,30 +8,36 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, TextClause, bindparam, insert, text
+from sqlalchemy import Connection, TextClause, bindparam, insert, text
 
+from holdfast.store.prepared import Prepared
 from holdfast.store.tables.base import Table
 
 TOGETHER = 8
 """More rows than this go by executemany."""
 
 
+def insert_row(connection: Connection, table: type[Table], row: dict[str, Any]) -> Any:
+    """Insert a row and return it as it stands."""
+    return _row(table, tuple(row)).one(connection, row)
+
+
 def insert_rows(connection: Connection, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows, all with the same columns, in their order."""
     if 0 < len(rows) <= TOGETHER:
-        connection.execute(_rows(table, tuple(rows[0]), len(rows)), numbered(rows))
+        _rows(table, tuple(rows[0]), len(rows)).all(connection, numbered(rows))
     elif rows:
         connection.execute(insert(table), rows)
 
 
 def insert_whole(
     connection: Connection, table: type[Table], row: dict[str, Any], part: type[Table], parts: Sequence[dict[str, Any]]
-) -> Row[Any]:
+) -> Any:
     """Insert a row and the rows that belong to it, and return it as it stands."""
     if 0 < len(parts) <= TOGETHER:
         statement = _whole(table, tuple(row), part, tuple(parts[0]), len(parts))
-        return connection.execute(statement, {**numbered([row], "whole"), **numbered(parts)}).one()
-    made = connection.execute(insert(table).returning(*table.__table__.c), row).one()
+        return statement.one(connection, {**numbered([row], "whole"), **numbered(parts)})
+    made = insert_row(connection, table, row)
     insert_rows(connection, part, parts)
     return made
 
@@ -48,19 +54,23 @@ def written_out(table: type[Table], columns: tuple[str, ...], count: int, prefix
 
 
 @cache
-def _rows(table: type[Table], columns: tuple[str, ...], count: int) -> TextClause:
-    return _typed(text(written_out(table, columns, count)), table, columns, count, "row")
+def _row(table: type[Table], _columns: tuple[str, ...]) -> Prepared:
+    return Prepared(insert(table).returning(*table.__table__.c))
+
+
+@cache
+def _rows(table: type[Table], columns: tuple[str, ...], count: int) -> Prepared:
+    return Prepared(_typed(text(written_out(table, columns, count)), table, columns, count, "row"))
 
 
 @cache
 def _whole(
     table: type[Table], columns: tuple[str, ...], part: type[Table], part_columns: tuple[str, ...], count: int
-) -> Any:
+) -> Prepared:
     found = ", ".join(column.name for column in table.__table__.c)
     whole, parts = written_out(table, columns, 1, "whole"), written_out(part, part_columns, count)
     sql = f"WITH whole AS ({whole} RETURNING {found}), parts AS ({parts}) SELECT {found} FROM whole"  # noqa: S608 - our own names
-    statement = _typed(_typed(text(sql), table, columns, 1, "whole"), part, part_columns, count, "row")
-    return statement.columns(*table.__table__.c)
+    return Prepared(_typed(_typed(text(sql), table, columns, 1, "whole"), part, part_columns, count, "row"))
 
 
 def _typed(statement: TextClause, table: type[Table], columns: tuple[str, ...], count: int, prefix: str) -> TextClause:

@@ -26,7 +26,17 @@ VERSION_TABLE = "schema_version"
 _RUNNER_LOCK = 0x486F6C64
 _MINIMUM_VERSION = 140000
 _MORE_GUARDS = {
-    "end": ("run", "pipeline_run", "promotion", "project", "role_binding", "service_token"),
+    "update": (
+        "artifact",
+        "dataset_version",
+        "model_version",
+        "pipeline_run",
+        "project",
+        "promotion",
+        "role_binding",
+        "run",
+        "service_token",
+    ),
     "archive": (
         "run",
         "pipeline_run",
@@ -43,10 +53,7 @@ _MORE_GUARDS = {
         "alias_assignment",
     ),
     "birth": ("run", "pipeline_run", "artifact", "dataset_version", "model_version", "promotion"),
-    "state": ("run", "pipeline_run", "artifact", "dataset_version", "model_version", "promotion"),
-    "time": ("run", "pipeline_run", "project", "role_binding", "service_token"),
     "late": ("artifact", "run_input", "dataset_file", "model_version_artifact"),
-    "fence": ("run",),
     "request": ("promotion",),
     "approval": ("promotion",),
     "pending": ("promotion_decision",),
@@ -106,7 +113,7 @@ def check(url: str) -> list[str]:
             },
         )
         differences = [f"schema differs: {difference}" for difference in compare_metadata(context, Table.metadata)]
-        return differences + _missing_triggers(connection)
+        return differences + _missing_triggers(connection) + _unguarded_columns(connection)
 
 
 def _missing_triggers(connection: Connection) -> list[str]:
@@ -126,6 +133,23 @@ def _missing_triggers(connection: Connection) -> list[str]:
         for table, name in expected
         if name not in enabled
     ]
+
+
+def _unguarded_columns(connection: Connection) -> list[str]:
+    """Return what is wrong with the guards of UPDATEs: a column that the service may not change has to stand in its table's."""
+    rows = connection.execute(
+        text(
+            "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " JOIN pg_proc p ON p.pronamespace = n.oid AND p.proname = 'guard_update_of_' || c.relname"
+            " WHERE n.nspname = :schema AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
+            " AND NOT has_column_privilege('holdfast_service', c.oid, a.attnum, 'UPDATE')"
+            """ AND strpos(p.prosrc, 'NEW."' || a.attname || '" IS DISTINCT FROM OLD."' || a.attname || '"') = 0"""
+            " ORDER BY c.relname, a.attnum"
+        ),
+        {"schema": SCHEMA},
+    )
+    return [f"table {table} has lost its guard: column {column} can be changed" for table, column in rows]
 
 
 def _current(connection: Connection) -> str | None:

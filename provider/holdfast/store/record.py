@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 
 from holdfast.store.insert import TOGETHER, insert_rows, numbered, written_out
+from holdfast.store.prepared import Prepared
 from holdfast.store.tables import AuditEventRow, IdempotencyReplyRow
 
 
@@ -20,21 +21,21 @@ def write_record(connection: Connection, events: Sequence[dict[str, Any]], reply
     """
     if 0 < len(events) <= TOGETHER:
         statement = _statement(tuple(events[0]), len(events), with_reply=reply is not None)
-        connection.execute(statement, {**numbered(events), **(reply or {})})
+        statement.all(connection, {**numbered(events), **(reply or {})})
         return
     insert_rows(connection, AuditEventRow, events)
     if reply is not None:
-        connection.execute(_REPLY, reply)
+        _REPLY.all(connection, reply)
 
 
 _KEEP = (
     f"INSERT INTO {IdempotencyReplyRow.__table__} (principal, key, request_digest, reply)"  # noqa: S608 - our own names
     " VALUES (:principal, :key, :request_digest, CAST(:reply AS jsonb))"
 )
-_REPLY = text(_KEEP)
+_REPLY = Prepared(text(_KEEP))
 
 
 @cache
-def _statement(columns: tuple[str, ...], count: int, *, with_reply: bool) -> TextClause:
+def _statement(columns: tuple[str, ...], count: int, *, with_reply: bool) -> Prepared:
     events = written_out(AuditEventRow, columns, count)
-    return text(f"WITH kept AS ({_KEEP}) {events}" if with_reply else events)
+    return Prepared(text(f"WITH kept AS ({_KEEP}) {events}" if with_reply else events))

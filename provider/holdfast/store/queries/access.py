@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.types import Text
 
 from holdfast.core.access import Access, Bearer, Caller, Permission, Role, ServiceToken, check_bearer
+from holdfast.store.prepared import Prepared
 from holdfast.store.tables import IdempotencyReplyRow, ProjectRow, RoleBindingRow, ServiceTokenRow
 
 
@@ -45,7 +46,7 @@ _TOKEN = (
     (ServiceTokenRow.expires_at <= func.now()).label("is_expired"),
     _ITS_PROJECT.name.label("token_project"),
 )
-_AUTHORISE = (
+_AUTHORISE = Prepared(
     select(
         ProjectRow.id,
         ProjectRow.archived_at,
@@ -82,7 +83,7 @@ def authorise(
         "key": key,
         "token": caller.token if isinstance(caller, Bearer) else None,
     }
-    row = connection.execute(_AUTHORISE, values).one()
+    row = _AUTHORISE.one(connection, values)
     if isinstance(caller, Bearer):
         caller = check_bearer(caller, _token_of(row))
     if caller.principal.startswith("system:"):
@@ -106,7 +107,7 @@ def _nobody(caller: Caller) -> Caller:
     return Caller(caller.principal, request_id=caller.request_id, trace_id=caller.trace_id)
 
 
-_SERVICE_TOKEN = (
+_SERVICE_TOKEN = Prepared(
     select(*_TOKEN)
     .join_from(ServiceTokenRow, _ITS_PROJECT, _ITS_PROJECT.id == ServiceTokenRow.project_id)
     .where(ServiceTokenRow.id == bindparam("token"))
@@ -115,7 +116,7 @@ _SERVICE_TOKEN = (
 
 def identify(connection: Connection, bearer: Bearer) -> Caller:
     """Return who bears a token; raises Unauthenticated."""
-    row = connection.execute(_SERVICE_TOKEN, {"token": bearer.token}).one_or_none()
+    row = _SERVICE_TOKEN.one_or_none(connection, {"token": bearer.token})
     return check_bearer(bearer, _token_of(row) if row is not None else None)
 
 

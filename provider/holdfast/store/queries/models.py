@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Connection, Row, Select, Uuid, bindparam, func, select
@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from holdfast.core.errors import NotFound
+from holdfast.store.prepared import Prepared
 from holdfast.store.tables import (
     AliasAssignmentRow,
     ArtifactRow,
@@ -111,18 +112,19 @@ ALIASES: Select[Any] = (
 
 # Statements that stand here are built once; building one costs more than running it.
 _IN_PROJECT = bindparam("in_project", type_=Uuid)
-_VERSION = MODEL_VERSIONS.where(ModelVersionRow.project_id == _IN_PROJECT, ModelVersionRow.id == bindparam("version"))
+_VERSION = Prepared(
+    MODEL_VERSIONS.where(ModelVersionRow.project_id == _IN_PROJECT, ModelVersionRow.id == bindparam("version"))
+)
 _PROMOTION_HERE = (PromotionRow.project_id == _IN_PROJECT, PromotionRow.id == bindparam("promotion"))
-_PROMOTION = PROMOTIONS.where(*_PROMOTION_HERE)
-_LOCK_PROMOTION = select(PromotionRow.id).where(*_PROMOTION_HERE).with_for_update()
-_NEWEST_POLICY = (
+_PROMOTION = Prepared(PROMOTIONS.where(*_PROMOTION_HERE))
+_LOCK_PROMOTION = Prepared(select(PromotionRow.id).where(*_PROMOTION_HERE).with_for_update())
+_NEWEST_POLICY = Prepared(
     select(*PromotionPolicyRow.__table__.c)
     .where(PromotionPolicyRow.project_id == _IN_PROJECT, PromotionPolicyRow.name == bindparam("policy"))
     .order_by(PromotionPolicyRow.version.desc())
     .limit(1)
 )
-_SOURCES: Select[Any] = cast(
-    "Select[Any]",
+_SOURCES = Prepared(
     select(
         ArtifactRow.id,
         ArtifactRow.run_id,
@@ -157,11 +159,12 @@ _newest_number = (
     .correlate(ModelRow)
     .scalar_subquery()
 )
-_MODEL = select(ModelRow.id, _newest_number.label("newest_number"), _same_version.label("same_version")).where(
-    ModelRow.project_id == _IN_PROJECT, ModelRow.name == bindparam("model")
+_MODEL = Prepared(
+    select(ModelRow.id, _newest_number.label("newest_number"), _same_version.label("same_version")).where(
+        ModelRow.project_id == _IN_PROJECT, ModelRow.name == bindparam("model")
+    )
 )
-_FOUNDATIONS: Select[Any] = cast(
-    "Select[Any]",
+_FOUNDATIONS = Prepared(
     select(
         ModelVersionRow.id.label("model_version_id"),
         ModelVersionRow.model_id,
@@ -192,9 +195,9 @@ _FOUNDATIONS: Select[Any] = cast(
 )
 
 
-def model_version_by_id(connection: Connection, project_id: UUID | None, project: str, version: UUID) -> Row[Any]:
+def model_version_by_id(connection: Connection, project_id: UUID | None, project: str, version: UUID) -> Any:
     """Return a row of MODEL_VERSIONS; raises NotFound."""
-    row = connection.execute(_VERSION, {"in_project": project_id, "version": version}).one_or_none()
+    row = _VERSION.one_or_none(connection, {"in_project": project_id, "version": version})
     if row is None:
         raise _no_version(version, project)
     return row
@@ -206,41 +209,41 @@ def _no_version(version: UUID, project: str) -> NotFound:
     )
 
 
-def foundations_of(connection: Connection, project_id: UUID | None, project: str, version: UUID) -> Sequence[Row[Any]]:
+def foundations_of(connection: Connection, project_id: UUID | None, project: str, version: UUID) -> Sequence[Any]:
     """Return what a promotion of a ModelVersion rests on: a row for each of its Artifacts, with the Run behind it.
 
     Raises:
         NotFound: there is no such ModelVersion.
     """
-    rows = connection.execute(_FOUNDATIONS, {"in_project": project_id, "version": version}).all()
+    rows = _FOUNDATIONS.all(connection, {"in_project": project_id, "version": version})
     if not rows:
         raise _no_version(version, project)
     return rows
 
 
-def sources_of(connection: Connection, project_id: UUID, wanted: list[UUID]) -> dict[UUID, Row[Any]]:
+def sources_of(connection: Connection, project_id: UUID, wanted: list[UUID]) -> dict[UUID, Any]:
     """Return those of the Artifacts that are in the Project, each with its Run's state and metrics."""
-    rows = connection.execute(_SOURCES, {"in_project": project_id, "wanted": wanted})
+    rows = _SOURCES.all(connection, {"in_project": project_id, "wanted": wanted})
     return {row.id: row for row in rows}
 
 
 def model_named(
     connection: Connection, project_id: UUID, name: str, artifact: UUID, wanted: Iterable[UUID]
-) -> Row[Any] | None:
+) -> Any | None:
     """Return a Model with its newest number and the ModelVersion of exactly these Artifacts (`same_version`), None for each that is not there."""
     given = {"in_project": project_id, "model": name, "artifact": artifact, "wanted": sorted(wanted)}
-    return connection.execute(_MODEL, given).one_or_none()
+    return _MODEL.one_or_none(connection, given)
 
 
 def promotion_by_id(
     connection: Connection, project_id: UUID | None, project: str, promotion: UUID, *, lock: bool = False
-) -> Row[Any]:
+) -> Any:
     """Return a row of PROMOTIONS, its promotion locked against other changes when asked; raises NotFound."""
     here = {"in_project": project_id, "promotion": promotion}
     if lock:
         # First the lock, then the read: decisions of the transaction that was waited for must be seen.
-        connection.execute(_LOCK_PROMOTION, here)
-    row = connection.execute(_PROMOTION, here).one_or_none()
+        _LOCK_PROMOTION.all(connection, here)
+    row = _PROMOTION.one_or_none(connection, here)
     if row is None:
         raise NotFound(
             f"there is no promotion {promotion} in Project {project!r}", remedy="List them with `holdfast promote list`"
@@ -248,9 +251,9 @@ def promotion_by_id(
     return row
 
 
-def newest_policy(connection: Connection, project_id: UUID, name: str) -> Row[Any] | None:
+def newest_policy(connection: Connection, project_id: UUID, name: str) -> Any | None:
     """Return the newest version of a promotion policy."""
-    return connection.execute(_NEWEST_POLICY, {"in_project": project_id, "policy": name}).one_or_none()
+    return _NEWEST_POLICY.one_or_none(connection, {"in_project": project_id, "policy": name})
 
 
 def assignment_at(

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from holdfast.core.errors import InvalidRequest
 from holdfast.ports import MAX_LIMIT
+from holdfast.store.prepared import Prepared
 from holdfast.wire.types import Page
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -47,9 +48,13 @@ def page_of(
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidRequest(f"limit {limit} is not between 1 and {MAX_LIMIT}", remedy="Ask for fewer items a page")
     last = _decode(cursor, key.type.python_type) if cursor is not None else None
-    build = _page if given is None else _page_once
-    page = build(statement, key, newest_first=newest_first, follows=last is not None)
-    rows = connection.execute(page, {"page_last": last, "page_limit": limit + 1, **(given or {})}).all()
+    how = {"newest_first": newest_first, "follows": last is not None}
+    values = {"page_last": last, "page_limit": limit + 1, **(given or {})}
+    rows: Sequence[Any]
+    if given is None:
+        rows = connection.execute(_page(statement, key, **how), values).all()
+    else:
+        rows = _page_once(statement, key, **how).all(connection, values)
     following = _encode(rows[limit - 1].page_key) if len(rows) > limit else None
     return Page(items=[read(row) for row in rows[:limit]], next=following)
 
@@ -65,7 +70,9 @@ def _page(statement: Select[Any], key: InstrumentedAttribute[Any], *, newest_fir
     )
 
 
-_page_once = cache(_page)
+@cache
+def _page_once(statement: Select[Any], key: InstrumentedAttribute[Any], **how: bool) -> Prepared:
+    return Prepared(_page(statement, key, **how))
 
 
 def _encode(key: object) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Row, Select, Uuid, and_, bindparam, func, literal, select, true
+from sqlalchemy import ARRAY, Connection, Select, Uuid, and_, bindparam, func, literal, select, true
 from sqlalchemy.orm import aliased
 
 from holdfast.core.errors import NotFound
+from holdfast.store.prepared import Prepared
 from holdfast.store.tables import (
     ArtifactRow,
     DatasetVersionRow,
@@ -56,9 +57,9 @@ RUNS: Select[Any] = (
 
 # Statements that stand here are built once; building one costs more than running it.
 _HERE = (RunRow.project_id == bindparam("in_project"), RunRow.id == bindparam("run"))
-_BY_ID = RUNS.where(*_HERE)
-_BY_ID_LOCKED = _BY_ID.with_for_update(of=RunRow)
-_OUTPUTS = select(RunRow.state, RunRow.outputs).where(*_HERE)
+_BY_ID = Prepared(RUNS.where(*_HERE))
+_BY_ID_LOCKED = Prepared(RUNS.where(*_HERE).with_for_update(of=RunRow))
+_OUTPUTS = Prepared(select(RunRow.state, RunRow.outputs).where(*_HERE))
 
 _environment = (
     select(
@@ -91,7 +92,7 @@ _before = (
     .lateral("before")
 )
 _ONE = select(literal(1).label("one")).subquery()
-_SURROUNDINGS = (
+_SURROUNDINGS = Prepared(
     select(
         _same.id.label("same_run"),
         _environment.c.id.label("environment"),
@@ -117,19 +118,18 @@ _SURROUNDINGS = (
 )
 
 
-def run_by_id(
-    connection: Connection, project_id: UUID | None, project: str, run: UUID, *, lock: bool = False
-) -> Row[Any]:
+def run_by_id(connection: Connection, project_id: UUID | None, project: str, run: UUID, *, lock: bool = False) -> Any:
     """Return a row of RUNS, its Run locked against other changes when asked; raises NotFound."""
-    row = connection.execute(_BY_ID_LOCKED if lock else _BY_ID, {"in_project": project_id, "run": run}).one_or_none()
+    statement = _BY_ID_LOCKED if lock else _BY_ID
+    row = statement.one_or_none(connection, {"in_project": project_id, "run": run})
     if row is None:
         raise _no_run(run, project)
     return row
 
 
-def outputs_of(connection: Connection, project_id: UUID | None, project: str, run: UUID) -> Row[str, dict[str, Any]]:
+def outputs_of(connection: Connection, project_id: UUID | None, project: str, run: UUID) -> Any:
     """Return a Run's state and declared outputs; raises NotFound."""
-    row = connection.execute(_OUTPUTS, {"in_project": project_id, "run": run}).one_or_none()
+    row = _OUTPUTS.one_or_none(connection, {"in_project": project_id, "run": run})
     if row is None:
         raise _no_run(run, project)
     return row
@@ -139,14 +139,14 @@ def _no_run(run: UUID, project: str) -> NotFound:
     return NotFound(f"there is no Run {run} in Project {project!r}", remedy="List them with `holdfast run list`")
 
 
-def surroundings_of(connection: Connection, project_id: UUID, request: RunRequest) -> Row[Any]:
+def surroundings_of(connection: Connection, project_id: UUID, request: RunRequest) -> Any:
     """Return what there is already around a Run that is to be created, in one round trip.
 
     That is the Run of the same try (`same_run`), the newest EnvironmentLock of the name, the PipelineRun's Dag, and the Run of the newest
     earlier try of the same task instance; each None where there is none.
     """
-    return connection.execute(
-        _SURROUNDINGS,
+    return _SURROUNDINGS.one(
+        connection,
         {
             "in_project": project_id,
             "idempotency_key": bytes.fromhex(request.idempotency_key),
@@ -156,12 +156,15 @@ def surroundings_of(connection: Connection, project_id: UUID, request: RunReques
             "map_index": request.map_index,
             "try_number": request.try_number,
         },
-    ).one()
+    )
 
 
-def _digests(table: type[DatasetVersionRow | ArtifactRow]) -> Select[UUID, bytes, str]:
-    return select(table.id, table.digest, table.state).where(
-        table.project_id == bindparam("in_project"), table.id == func.any(bindparam("wanted", type_=ARRAY(Uuid)))
+def _digests(table: type[DatasetVersionRow | ArtifactRow]) -> Prepared:
+    here = table.project_id == bindparam("in_project")
+    return Prepared(
+        select(table.id, table.digest, table.state).where(
+            here, table.id == func.any(bindparam("wanted", type_=ARRAY(Uuid)))
+        )
     )
 
 
@@ -175,7 +178,7 @@ def digests_of(
     found = {}
     for statement, wanted in ((_DATASET_VERSIONS, list(dataset_versions)), (_ARTIFACTS, list(artifacts))):
         if wanted:
-            rows = connection.execute(statement, {"in_project": project_id, "wanted": wanted})
+            rows = statement.all(connection, {"in_project": project_id, "wanted": wanted})
             found.update({row.id: (row.digest, row.state) for row in rows})
     return found
 
