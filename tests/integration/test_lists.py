@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from holdfast.core.access import Caller
 from holdfast.settings import Platform
+from holdfast.store import prepared
 from tests.support.rows import TABLES, multiply
 from tests.support.story import Story
 
@@ -55,21 +56,21 @@ MOST_ROWS = 12 * (LIMIT + 1)
 def recorded(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
     """Collect the statements of a block: those that SQLAlchemy runs, and those that stand prepared."""
     found: list[tuple[str, Any]] = []
-    execute = RawCursor.execute
+    run = prepared._Session.run
 
     def keep(_conn: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         found.append((statement, parameters))
 
-    def keep_prepared(cursor: RawCursor[Any], statement: str, parameters: Any, **how: Any) -> Any:
-        found.append((statement, parameters))
-        return execute(cursor, statement, parameters, **how)
+    def keep_prepared(session: Any, statement: Any, given: Any) -> Any:
+        found.append((statement.sql, given))
+        return run(session, statement, given)
 
     event.listen(engine, "before_cursor_execute", keep)
-    RawCursor.execute = keep_prepared  # type: ignore[assignment,method-assign]
+    prepared._Session.run = keep_prepared  # type: ignore[method-assign]
     try:
         yield found
     finally:
-        RawCursor.execute = execute  # type: ignore[method-assign]
+        prepared._Session.run = run  # type: ignore[method-assign]
         event.remove(engine, "before_cursor_execute", keep)
 
 

@@ -41,8 +41,9 @@ class StrictRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether this is the call's route; most are told apart by the number of their parts, without a regular expression."""
-        path, root = scope["path"], scope.get("root_path", "")
-        parts = path.count("/") - (root.count("/") if path.startswith(root) else 0)
+        if (parts := scope.get(_PARTS)) is None:
+            path, root = scope["path"], scope.get("root_path", "")
+            parts = scope[_PARTS] = path.count("/") - (root.count("/") if path.startswith(root) else 0)
         return super().matches(scope) if parts == self._parts else (Match.NONE, {})
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -118,7 +119,7 @@ def router(tag: str) -> APIRouter:
     return _Router(tags=[tag], route_class=StrictRoute, responses=PROBLEMS)
 
 
-_CALL, _KEY = "http_call", "idempotency_key"
+_CALL, _KEY, _PARTS = "http_call", "idempotency_key", "holdfast.parts"
 _Header = Annotated[str | None, Header(max_length=200)]
 Key = Annotated[str, "the idempotency key"]
 Governed = Annotated[GovernanceService, "the governance functions on behalf of who calls"]

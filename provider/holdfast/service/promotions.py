@@ -29,7 +29,14 @@ from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
 from holdfast.store.insert import insert_row
 from holdfast.store.prepared import Prepared
-from holdfast.store.queries.models import ALIASES, PROMOTIONS, foundations_of, newest_policy, promotion_by_id
+from holdfast.store.queries.models import (
+    ALIASES,
+    PROMOTIONS,
+    foundations_of,
+    foundations_of_approved,
+    newest_policy,
+    promotion_by_id,
+)
 from holdfast.store.queries.page import page_of
 from holdfast.store.tables import (
     AliasAssignmentRow,
@@ -234,10 +241,7 @@ class PromotionService(PolicyService):
 
     def _find_changed_bytes(self, name: str, promotion: UUID) -> HoldfastError | None:
         with self.transactions.read(Permission.PROMOTION_EXECUTE, name) as (connection, place):
-            row = promotion_by_id(connection, place.project_id, name, promotion)
-            if row.state != PromotionState.APPROVED:
-                return None
-            found = foundations_of(connection, place.project_id, name, row.model_version_id)
+            found = foundations_of_approved(connection, place.project_id, promotion)
         return find_changed_bytes(self.objects, found)
 
     @staticmethod

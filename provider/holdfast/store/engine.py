@@ -26,6 +26,8 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
         json_serializer=dumps_json,
         hide_parameters=True,  # an error that is logged names the statement, and never what was bound to it
         connect_args={
+            # What psycopg prepares by itself it gives up at each ROLLBACK, and all that others have prepared, too: see store/prepared.py.
+            "prepare_threshold": None,
             "connect_timeout": 5,
             "application_name": "holdfast",
             "options": "-c timezone=UTC -c search_path=holdfast -c lock_timeout=10s -c statement_timeout=60s"

@@ -1,17 +1,23 @@
-"""Statements that stand in a module: compiled once, and then run by psycopg itself.
+"""Statements that stand in a module: compiled once, prepared once on each connection, and run by libpq itself.
 
-SQLAlchemy makes a context, a result and a description of its columns for each execution, and a new cursor that finds out again how to
-read them. For the few statements that every call goes through this costs more processor time than all the rest of the statement
-(`benchmarks/lifecycle`). Whatever is put together for one call goes through SQLAlchemy as usual.
+For each execution SQLAlchemy makes a context, a result and a description of its columns, and psycopg a chain of generators that could as
+well wait in an event loop. For the statements that every call goes through this costs several times the processor time of the
+statement (`benchmarks/lifecycle`). They still use SQLAlchemy's SQL and pool and psycopg's conversions, and fail as SQLAlchemy's fail.
+Whatever is put together for one call goes through SQLAlchemy as usual.
 """
 
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any, cast
 
 import psycopg
-from psycopg import Cursor, RawCursor
-from psycopg.rows import namedtuple_row
-from sqlalchemy import Connection, Executable, PoolProxiedConnection
+from psycopg import abc
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
+from sqlalchemy import Connection, Executable
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.sql import ClauseElement
@@ -21,6 +27,8 @@ from holdfast.wire.canonical import dumps_json
 
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar", json_serializer=dumps_json)  # type: ignore[no-untyped-call]
 _NONE: Mapping[str, Any] = {}
+_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+_numbers = count(1)
 
 
 class Prepared:
@@ -60,7 +68,7 @@ class Prepared:
 
 
 class _Compiled:
-    __slots__ = ("_given", "_processors", "_sql")
+    """The SQL of a statement, and how its parameters and its rows are converted; the same for all connections."""
 
     def __init__(self, statement: Executable, values: Mapping[str, Any]) -> None:
         if not isinstance(statement, ClauseElement):
@@ -68,47 +76,76 @@ class _Compiled:
         compiled = statement.compile(dialect=_DIALECT, column_keys=list(values))
         if not isinstance(compiled, SQLCompiler) or compiled.literal_execute_params or compiled.post_compile_params:
             raise TypeError(f"{compiled} is a statement that SQLAlchemy completes for each execution")
-        self._sql = str(compiled)
+        self.sql = str(compiled)
+        self.name = b"holdfast_%d" % next(_numbers)
         fixed = compiled.params
         self._given = [(name, fixed[name]) for name in compiled.positiontup or ()]
+        # As text, whose type is what the statement says, and not what this execution's value would suggest.
+        self.formats = [PyFormat.TEXT] * len(self._given)
         processors = (
             (name, bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)) for name, bind in compiled.binds.items()
         )
         self._processors = {name: processor for name, processor in processors if processor is not None}
+        self._row: Callable[[Sequence[Any]], Any] | None = None
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
+        """Run it and return its rows."""
         processors = self._processors
         given = [
             processors[name](values.get(name, fixed)) if name in processors else values.get(name, fixed)
             for name, fixed in self._given
         ]
+        proxied = connection.connection
         try:
-            cursor = self._cursor(connection.connection)
-            cursor.execute(self._sql, given, prepare=True)
-            return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
+            session: _Session | None = proxied.info.get(_Session)
+            if session is None:
+                session = proxied.info[_Session] = _Session(cast("psycopg.Connection[Any]", proxied.driver_connection))
+            return session.run(self, given)
         except psycopg.Error as error:
-            raise _translated(connection, self._sql, error) from error
+            raise _translated(connection, self.sql, error) from error
 
-    def _cursor(self, connection: PoolProxiedConnection) -> Cursor[Any]:
-        """Return the statement's own cursor of a connection: one that runs its last statement again knows already how to read the columns."""
-        cursor: Cursor[Any] | None = connection.info.get(self)
-        if cursor is None:
-            cursor = RawCursor(cast("psycopg.Connection[Any]", connection.driver_connection), row_factory=_remembered())
-            connection.info[self] = cursor
-        return cursor
+    def row(self, result: PGresult) -> Callable[[Sequence[Any]], Any]:
+        """Return what makes a row of a result: the columns are the same each time."""
+        if self._row is None:
+            names = [(result.fname(number) or b"").decode() for number in range(result.nfields)]
+            made = cast("Any", namedtuple)("Row", names, rename=True)
+            self._row = made._make
+        return self._row
 
 
-def _remembered() -> Callable[[Cursor[Any]], Callable[[Sequence[Any]], Any]]:
-    """Return a row factory for one statement, whose rows have the same columns each time."""
-    make: Callable[[Sequence[Any]], Any] | None = None
+class _Session:
+    """What is prepared on one connection. One thread at a time uses it, as it uses the connection."""
 
-    def rows_of(cursor: Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
-        nonlocal make
-        if make is None and cursor.pgresult and cursor.pgresult.nfields:
-            make = namedtuple_row(cursor)
-        return make or namedtuple_row(cursor)
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._converters: dict[_Compiled, abc.Transformer] = {}
 
-    return rows_of
+    def run(self, statement: _Compiled, given: Sequence[Any]) -> list[Any]:
+        """Run a statement in the connection's transaction, which begins now where there is none; raises psycopg.Error."""
+        connection = self._connection
+        server = connection.pgconn
+        if not connection.autocommit and server.transaction_status == TransactionStatus.IDLE:
+            self._check(server.exec_(_BEGIN))
+        converter = self._converters.get(statement)
+        if converter is None:
+            self._check(server.prepare(statement.name, statement.sql.encode()))
+            converter = self._converters[statement] = Transformer(connection)
+        dumped = cast("list[abc.Buffer]", converter.dump_sequence(given, statement.formats))
+        result = server.exec_prepared(statement.name, dumped)
+        self._check(result)
+        if not result.nfields:
+            return []
+        converter.set_pgresult(result)
+        return converter.load_rows(0, result.ntuples, statement.row(result))
+
+    def _check(self, result: PGresult) -> None:
+        if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            return
+        if result.error_field(DiagnosticField.SQLSTATE) is None:
+            # Not the server says so but libpq: it has lost the server, whether or not it calls the connection bad already.
+            self._connection.close()
+            raise psycopg.OperationalError(result.get_error_message())
+        raise error_from_result(result)
 
 
 def _translated(connection: Connection, sql: str, error: psycopg.Error) -> Exception:

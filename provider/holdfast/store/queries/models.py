@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import aliased
 
 from holdfast.core.errors import NotFound
+from holdfast.core.promotion import PromotionState
 from holdfast.store.prepared import Prepared
 from holdfast.store.tables import (
     AliasAssignmentRow,
@@ -164,7 +165,7 @@ _MODEL = Prepared(
         ModelRow.project_id == _IN_PROJECT, ModelRow.name == bindparam("model")
     )
 )
-_FOUNDATIONS = Prepared(
+_FOUNDATIONS = (
     select(
         ModelVersionRow.id.label("model_version_id"),
         ModelVersionRow.model_id,
@@ -191,7 +192,13 @@ _FOUNDATIONS = Prepared(
     .join(ArtifactRow, ArtifactRow.id == ModelVersionArtifactRow.artifact_id)
     .join(RunRow, RunRow.id == ArtifactRow.run_id)
     .outerjoin(PipelineRunRow, PipelineRunRow.id == RunRow.pipeline_run_id)
-    .where(ModelVersionRow.project_id == _IN_PROJECT, ModelVersionRow.id == bindparam("version")),
+    .where(ModelVersionRow.project_id == _IN_PROJECT)
+)
+_FOUNDATIONS_OF_VERSION = Prepared(_FOUNDATIONS.where(ModelVersionRow.id == bindparam("version")))
+_FOUNDATIONS_OF_APPROVED = Prepared(
+    _FOUNDATIONS.join(PromotionRow, PromotionRow.model_version_id == ModelVersionRow.id).where(
+        *_PROMOTION_HERE, PromotionRow.state == PromotionState.APPROVED
+    )
 )
 
 
@@ -215,10 +222,15 @@ def foundations_of(connection: Connection, project_id: UUID | None, project: str
     Raises:
         NotFound: there is no such ModelVersion.
     """
-    rows = _FOUNDATIONS.all(connection, {"in_project": project_id, "version": version})
+    rows = _FOUNDATIONS_OF_VERSION.all(connection, {"in_project": project_id, "version": version})
     if not rows:
         raise _no_version(version, project)
     return rows
+
+
+def foundations_of_approved(connection: Connection, project_id: UUID | None, promotion: UUID) -> Sequence[Any]:
+    """Return what an approved promotion rests on, as `foundations_of` does; nothing where there is none, or it is in another state."""
+    return _FOUNDATIONS_OF_APPROVED.all(connection, {"in_project": project_id, "promotion": promotion})
 
 
 def sources_of(connection: Connection, project_id: UUID, wanted: list[UUID]) -> dict[UUID, Any]:
