@@ -3,6 +3,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
+# As many processes as there are cores, each with a database server of its own; what has many processes itself runs alone.
+BESIDE := -n auto --dist loadfile
+ALONE := tests/airflow tests/demo
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport VIRTUAL_ENV
@@ -12,7 +15,7 @@ unexport VIRTUAL_ENV
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-install:
+install: ## what the lock file says, into .venv
 	@tools/bootstrap
 
 check: install lint types contracts unit ## the quick part: lint, types, import contracts, unit tests
@@ -28,14 +31,15 @@ contracts: install
 	.venv/bin/lint-imports --no-cache
 
 unit: install
-	$(PYTEST) -q tests/unit
+	$(PYTEST) -q $(BESIDE) tests/unit
 
-test: check ## every gate: check, then contract, integration, migration, API and wheel tests on real parts
-	$(PYTEST) tests --ignore tests/unit --ignore tests/wheel -m "not soak"
+test: check ## every gate: check, then all suites on real parts, the demo, and the built wheel
+	$(PYTEST) $(BESIDE) tests -m "not soak" $(addprefix --ignore ,tests/unit tests/wheel $(ALONE))
+	$(PYTEST) $(ALONE) -m "not soak"
 	$(MAKE) --no-print-directory wheel
 	@echo "make test: every gate passed"
 
-wheel: install
+wheel: install ## build the wheel and run suites against it alone
 	rm -rf dist
 	$(PYTHON) -m build --wheel --no-isolation --outdir dist .
 	$(PYTEST) -q tests/wheel

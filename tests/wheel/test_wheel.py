@@ -83,7 +83,7 @@ def test_airflow_finds_the_plugin_the_provider_and_the_policies_of_the_wheel(pyt
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_the_suites_pass_on_the_wheel(python: Path, suite: str) -> None:
-    done = run(python, "-m", "pytest", "-q", "-m", "not soak", suite, cwd=ROOT)
+def test_the_suites_pass_on_the_wheel(python: Path) -> None:
+    beside = ("-n", "auto", "--dist", "loadfile")
+    done = run(python, "-m", "pytest", "-q", *beside, "-m", "not soak", *SUITES, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-3000:]

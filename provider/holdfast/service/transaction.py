@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, text
 
-from holdfast.core.access import Access, Bearer, Caller, Permission, Unauthenticated
+from holdfast.core.access import Access, Bearer, Caller, Permission
 from holdfast.core.audit import SALT_SIZE_BYTES, AuditAction, Outcome, commitment
 from holdfast.core.digest import of, text_of
 from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict, Unavailable
@@ -226,13 +226,8 @@ class Transactions:
     def _admit(
         self, connection: Connection, permission: Permission, project: str | None, key: str | None
     ) -> Authorisation:
-        try:
-            found = authorise(connection, self.caller, project, key)
-            found.access.require(permission)
-        except (HoldfastError, Unauthenticated):
-            # Nothing is written yet. A ROLLBACK would make psycopg forget the connection's prepared statements, and anybody can be refused.
-            connection.commit()
-            raise
+        found = authorise(connection, self.caller, project, key)
+        found.access.require(permission)
         return found
 
     @staticmethod

@@ -40,8 +40,7 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
 def read_only(engine: Engine) -> Iterator[Connection]:
     """Yield a connection for reading, outside any transaction: each statement sees what is committed when it begins.
 
-    Under READ COMMITTED a transaction around them would show the same and cost two more round trips; and its ROLLBACK would make
-    psycopg forget every prepared statement of the connection, so that PostgreSQL would plan each of them anew.
+    Under READ COMMITTED a transaction around them would show the same and cost two more round trips.
     """
     with engine.connect() as connection:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
