@@ -17,7 +17,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, LargeBinary
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.sql import ClauseElement
@@ -28,6 +28,7 @@ from holdfast.wire.canonical import dumps_json
 _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar", json_serializer=dumps_json)  # type: ignore[no-untyped-call]
 _NONE: Mapping[str, Any] = {}
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+_BYTEA = psycopg.adapters.types["bytea"].oid
 _numbers = count(1)
 
 
@@ -82,6 +83,8 @@ class _Compiled:
         self._given = [(name, fixed[name]) for name in compiled.positiontup or ()]
         # As text, whose type is what the statement says, and not what this execution's value would suggest.
         self.formats = [PyFormat.TEXT] * len(self._given)
+        # SQLAlchemy casts every parameter but bytes, whose place in the statement would have to tell what they are.
+        self.types = [_BYTEA if isinstance(compiled.binds[name].type, LargeBinary) else 0 for name, _ in self._given]
         processors = (
             (name, bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)) for name, bind in compiled.binds.items()
         )
@@ -96,6 +99,11 @@ class _Compiled:
             for name, fixed in self._given
         ]
         proxied = connection.connection
+        if (
+            not connection.in_transaction()
+            and not cast("psycopg.Connection[Any]", proxied.driver_connection).autocommit
+        ):
+            connection.begin()  # as SQLAlchemy does by itself for its own statements
         try:
             session: _Session | None = proxied.info.get(_Session)
             if session is None:
@@ -128,7 +136,7 @@ class _Session:
             self._check(server.exec_(_BEGIN))
         converter = self._converters.get(statement)
         if converter is None:
-            self._check(server.prepare(statement.name, statement.sql.encode()))
+            self._check(server.prepare(statement.name, statement.sql.encode(), statement.types))
             converter = self._converters[statement] = Transformer(connection)
         dumped = cast("list[abc.Buffer]", converter.dump_sequence(given, statement.formats))
         result = server.exec_prepared(statement.name, dumped)
