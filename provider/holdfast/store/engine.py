@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine
 
 from holdfast.wire.canonical import dumps_json
@@ -24,6 +25,7 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_timeout=10,
         pool_pre_ping=False,
         json_serializer=dumps_json,
+        json_deserializer=orjson.loads,
         hide_parameters=True,  # an error that is logged names the statement, and never what was bound to it
         connect_args={
             # What psycopg prepares by itself it gives up at each ROLLBACK, and all that others have prepared, too: see store/prepared.py.
