@@ -11,7 +11,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import ARRAY, BigInteger, Engine, Integer, LargeBinary, Text, Uuid, bindparam, literal, select, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DataError, DBAPIError, MultipleResultsFound, NoResultFound, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InvalidRequestError,
+    MultipleResultsFound,
+    NoResultFound,
+    OperationalError,
+)
 
 from holdfast.settings import Platform
 from holdfast.store.engine import open_engine, read_only
@@ -154,3 +161,10 @@ def test_what_sqlalchemy_completes_for_each_execution_is_refused(engine: Engine)
     listed = select(literal(1)).where(bindparam("some", type_=Integer()).in_(bindparam("listed", expanding=True)))
     with engine.begin() as connection, pytest.raises(TypeError, match="for each execution"):
         Prepared(listed).all(connection, {"some": 1, "listed": [1]})
+
+
+@pytest.mark.parametrize("values", [{}, {"given": 1, "more": 2}, {"gvien": 1}])
+def test_a_parameter_that_is_missing_or_unknown_is_no_null(engine: Engine, values: dict[str, int]) -> None:
+    prepared = Prepared(select(bindparam("given", type_=Integer())))
+    with engine.begin() as connection, pytest.raises(InvalidRequestError, match="parameters"):
+        prepared.all(connection, values)

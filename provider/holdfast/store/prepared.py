@@ -19,7 +19,7 @@ from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Executable, LargeBinary
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, MultipleResultsFound, NoResultFound
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -79,12 +79,13 @@ class _Compiled:
             raise TypeError(f"{compiled} is a statement that SQLAlchemy completes for each execution")
         self.sql = str(compiled)
         self.name = b"holdfast_%d" % next(_numbers)
-        fixed = compiled.params
-        self._given = [(name, fixed[name]) for name in compiled.positiontup or ()]
+        self._names = list(compiled.positiontup or ())
+        self._fixed = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
+        self._known = frozenset(self._names)
         # As text, whose type is what the statement says, and not what this execution's value would suggest.
-        self.formats = [PyFormat.TEXT] * len(self._given)
+        self.formats = [PyFormat.TEXT] * len(self._names)
         # SQLAlchemy casts every parameter but bytes, whose place in the statement would have to tell what they are.
-        self.types = [_BYTEA if isinstance(compiled.binds[name].type, LargeBinary) else 0 for name, _ in self._given]
+        self.types = [_BYTEA if isinstance(compiled.binds[name].type, LargeBinary) else 0 for name in self._names]
         processors = (
             (name, bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)) for name, bind in compiled.binds.items()
         )
@@ -94,10 +95,12 @@ class _Compiled:
     def run(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Run it and return its rows."""
         processors = self._processors
-        given = [
-            processors[name](values.get(name, fixed)) if name in processors else values.get(name, fixed)
-            for name, fixed in self._given
-        ]
+        whole = {**self._fixed, **values}
+        if whole.keys() != self._known:
+            raise InvalidRequestError(
+                f"the statement's parameters are not {sorted(whole.keys() ^ self._known)}: {self.sql}"
+            )
+        given = [processors[name](whole[name]) if name in processors else whole[name] for name in self._names]
         proxied = connection.connection
         if (
             not connection.in_transaction()

@@ -49,7 +49,7 @@ def page_of(
         raise InvalidRequest(f"limit {limit} is not between 1 and {MAX_LIMIT}", remedy="Ask for fewer items a page")
     last = _decode(cursor, key.type.python_type) if cursor is not None else None
     how = {"newest_first": newest_first, "follows": last is not None}
-    values = {"page_last": last, "page_limit": limit + 1, **(given or {})}
+    values = {"page_limit": limit + 1, **(given or {}), **({"page_last": last} if last is not None else {})}
     rows: Sequence[Any]
     if given is None:
         rows = connection.execute(_page(statement, key, **how), values).all()
