@@ -1,7 +1,7 @@
 """What holds for every call, before and after any route: request id, body limit, headers. Pure ASGI, because it is on every path."""
 
+import random
 import re
-import secrets
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,7 +39,7 @@ class Envelope:
             return
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
+        request_id = given if _REQUEST_ID.fullmatch(given) else b"%016x" % random.getrandbits(64)
         trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id.decode()

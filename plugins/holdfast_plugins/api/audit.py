@@ -2,14 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Query
 
-from holdfast.core.access import Caller
 from holdfast.core.audit import AuditAction
 from holdfast.wire.audit import AuditEvent
 from holdfast.wire.types import Page
-from holdfast_plugins.access import identified
-from holdfast_plugins.api.routing import DEFAULT_LIMIT, Cursor, Governed, Limit, router
+from holdfast_plugins.api.routing import DEFAULT_LIMIT, Cursor, Governed, Known, Limit, router
 
 routes = router("audit")
 Target = Annotated[str | None, Query(max_length=200)]
@@ -41,7 +39,7 @@ def list_all_audit_events(
 
 
 @routes.get("/whoami")
-def show_caller(caller: Annotated[Caller, Depends(identified)]) -> dict[str, Any]:
+def show_caller(caller: Known) -> dict[str, Any]:
     """Show who the API takes the caller for."""
     scope = sorted(caller.scope) if caller.scope is not None else None
     return {"principal": caller.principal, "groups": sorted(caller.groups), "project": caller.project, "scope": scope}

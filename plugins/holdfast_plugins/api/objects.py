@@ -1,40 +1,57 @@
 """The bytes of objects, streamed. The grant in the URL is the only credential here; it names method, object, content and expiry."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
+from fastapi.routing import APIRoute
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from holdfast.core.errors import IntegrityViolation, InvalidRequest
 from holdfast.objects.filesystem import FilesystemStore, Writer
+from holdfast_plugins.api.routing import in_thread
 from holdfast_plugins.errors import PROBLEMS
 
 PREFIX = "/objects/"
 _BUFFER_BYTES = 4 << 20
 
-routes = APIRouter(tags=["objects"], responses=PROBLEMS)
+
+class _ObjectRoute(APIRoute):
+    """A route that FastAPI finds and describes, and that is called with the key and the request as they come."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.app = self._serve
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply: Response = await self.endpoint(scope["path_params"]["key"], Request(scope, receive, send))
+        await reply(scope, receive, send)
+
+
+routes = APIRouter(tags=["objects"], route_class=_ObjectRoute, responses=PROBLEMS)
 
 
 @routes.get(PREFIX + "{key:path}", response_class=StreamingResponse)
-def read_object(key: str, request: Request) -> StreamingResponse:
+async def read_object(key: str, request: Request) -> StreamingResponse:
     """Read an object under a grant; the connection breaks before the end when the bytes are not those recorded."""
     objects: FilesystemStore = request.app.state.platform.objects
     grant = objects.check_grant("GET", key, dict(request.query_params), datetime.now(UTC))
-    facts = objects.stat(key, grant.digest.hex())
+    facts = await in_thread(partial(objects.stat, key, grant.digest.hex()))
     if facts.size_bytes != grant.size_bytes:
         raise IntegrityViolation(
             f"the stored bytes of {key!r} have another size than recorded", remedy="Restore the object store"
         )
-    pieces: Iterator[bytes] = objects.read(key, facts.version_id, grant.digest)
+    pieces = objects.read(key, facts.version_id, grant.digest)
     # Identity, said aloud: Airflow's api-server would compress the bytes, and with their length the early end would be lost.
     headers = {"Content-Length": str(facts.size_bytes), "Content-Encoding": "identity"}
     return StreamingResponse(pieces, media_type="application/octet-stream", headers=headers)
 
 
-@routes.put(PREFIX + "{key:path}", status_code=201)
-async def write_object(key: str, request: Request) -> dict[str, str]:
+@routes.put(PREFIX + "{key:path}", status_code=201, response_model=dict[str, str])
+async def write_object(key: str, request: Request) -> Response:
     """Store an object under a grant, and return its version id; nothing is stored unless every byte is as announced."""
     objects: FilesystemStore = request.app.state.platform.objects
     grant = objects.check_grant("PUT", key, dict(request.query_params), datetime.now(UTC))
@@ -44,7 +61,7 @@ async def write_object(key: str, request: Request) -> dict[str, str]:
             f"the grant is for {grant.size_bytes} bytes, the call brings {length}", remedy="Ask for another grant"
         )
     await _store(objects.writer(key, grant.digest, grant.size_bytes), request.stream())
-    return {"version_id": grant.digest.hex()}
+    return JSONResponse({"version_id": grant.digest.hex()}, 201)
 
 
 async def _store(writer: Writer, stream: AsyncIterator[bytes]) -> None:
@@ -56,9 +73,9 @@ async def _store(writer: Writer, stream: AsyncIterator[bytes]) -> None:
             buffered.append(piece)
             size += len(piece)
             if size >= _BUFFER_BYTES:
-                await run_in_threadpool(writer.write, b"".join(buffered))
+                await in_thread(partial(writer.write, b"".join(buffered)))
                 buffered, size = [], 0
-        await run_in_threadpool(_complete, writer, b"".join(buffered))
+        await in_thread(partial(_complete, writer, b"".join(buffered)))
 
 
 def _complete(writer: Writer, rest: bytes) -> None:

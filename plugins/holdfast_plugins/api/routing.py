@@ -1,20 +1,28 @@
-"""What every route is made of: strict JSON, the idempotency key, paging, the caller's governance functions."""
+"""What every route is made of: strict JSON, the idempotency key, paging, the caller's governance functions.
+
+FastAPI finds the route and describes it; the call itself is read and answered here, from the same signature. FastAPI's own way there
+(exit stacks, a tree of dependencies, each parameter by itself) takes more processor time than most of the functions behind it.
+"""
 
 from asyncio import get_running_loop
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import wraps
-from inspect import Parameter, signature
-from typing import Annotated, Any
+from dataclasses import dataclass
+from email.message import Message
+from functools import partial, wraps
+from inspect import Parameter, signature, unwrap
+from typing import Annotated, Any, TypeVar
 
+import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
+from holdfast.core.access import Caller
 from holdfast.core.errors import HoldfastError, InvalidRequest
 from holdfast.ports import DEFAULT_LIMIT, MAX_LIMIT
 from holdfast.service.governance import GovernanceService
@@ -22,25 +30,39 @@ from holdfast.wire.canonical import parse_document
 from holdfast_plugins.access import authenticated, governance, identified
 from holdfast_plugins.errors import PROBLEMS
 
+Outcome = TypeVar("Outcome")
 
-class _StrictRequest(Request):
-    document: Any = None
+# More calls than this at a time wait here for one of the connections, which are fewer; some of the calls need none.
+_THREADS = ThreadPoolExecutor(16, thread_name_prefix="holdfast")
+_PARTS = "holdfast.parts"
+_MAX_KEY_LENGTH = 200
+Key = Annotated[str, "the idempotency key"]
+Governed = Annotated[GovernanceService, "the governance functions on behalf of who calls"]
+Known = Annotated[Caller, "who calls, looked up"]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+Cursor = Annotated[str | None, Query(max_length=1500)]
 
-    async def json(self) -> Any:
-        return self.document
+__all__ = ["DEFAULT_LIMIT", "Cursor", "Governed", "Key", "Known", "Limit", "StrictRoute", "in_thread", "router"]
+
+
+async def in_thread(call: Callable[[], Outcome]) -> Outcome:
+    """Return what a function returns that waits for the database or the disk; anyio's threads take twice the processor time."""
+    return await get_running_loop().run_in_executor(_THREADS, copy_context().run, call)
 
 
 class StrictRoute(APIRoute):
-    """A route that begins with who calls, and whose body is parsed by the rules of canonical documents: no two readers read it differently.
-
-    What FastAPI would do by dependencies is done here, because it spends a sixth of a call's processor time on each of them.
-    """
+    """A route that begins with who calls, and whose body is parsed by the rules of canonical documents: no two readers read it differently."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
-        super().__init__(path, endpoint, **more)
+        endpoint = unwrap(endpoint)  # a route that is included in another router comes as it was described
+        super().__init__(path, _described(endpoint), **more)
         if ":path}" in path:
             raise ValueError(f"{path} has parts of its own in a parameter; this route counts parts")
         self._parts = path.count("/")
+        self._answer_to = endpoint
+        self._form = _Form.of(endpoint, self.param_convertors)
+        self._status = self.status_code or 200
+        self.app = self._serve
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether this is the call's route; most are told apart by the number of their parts, without a regular expression."""
@@ -49,90 +71,157 @@ class StrictRoute(APIRoute):
             parts = scope[_PARTS] = path.count("/") - (root.count("/") if path.startswith(root) else 0)
         return super().matches(scope) if parts == self._parts else (Match.NONE, {})
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, given the strict request."""
-        handle = super().get_route_handler()
-        parameters = signature(self.endpoint).parameters
-        is_governed, takes_key = _CALL in parameters, _KEY in parameters
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        await authenticated(request)
+        if not self._form.is_governed:
+            await identified(request)
+        try:
+            values = self._form.read(request, await request.body())
+        except (RequestValidationError, HoldfastError):
+            # Whoever is not known is told that, and not what else is wrong with the call.
+            await identified(request)
+            raise
+        reply = await in_thread(partial(self._answer, request, values))
+        await reply(scope, receive, send)
 
-        async def strictly(request: Request) -> Response:
-            strict = _StrictRequest(request.scope, request.receive)
-            await authenticated(strict)
-            if not is_governed:
-                await identified(strict)
-            try:
-                # Here and not in json(): FastAPI would turn what is raised there into a message without a place.
-                if body := await strict.body():
-                    strict.document = parse_document(body)
-                if takes_key and not strict.headers.get("idempotency-key"):
-                    raise _no_key()
-                return await handle(strict)
-            except (RequestValidationError, HoldfastError):
-                # Whoever is not known is told that, and not what else is wrong with the call.
-                await identified(strict)
-                raise
-
-        return strictly
+    def _answer(self, request: Request, values: dict[str, Any]) -> Response:
+        for name, provide in self._form.provided.items():
+            values[name] = provide(request)
+        reply = self._answer_to(**values)
+        body = reply.model_dump_json() if isinstance(reply, BaseModel) else orjson.dumps(reply)
+        return Response(body, self._status, media_type="application/json")
 
 
-def _no_key() -> InvalidRequest:
-    return InvalidRequest(
-        "the call changes something and carries no Idempotency-Key",
-        remedy="Send a header Idempotency-Key, a fresh UUID say; repeat it when you repeat the call",
-    )
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a function asks for by its signature, and how a call is read for it.
 
-
-class _Router(APIRouter):
-    """A router whose functions are given what they ask for by `Governed` and `Key`, and answer with a reply that is serialised already.
-
-    FastAPI would send each reply through one more thread, to check there what is an instance of the declared model. The threads are
-    those of concurrent.futures, because handing a call to anyio's takes twice the processor time of handing it to these.
+    Attributes:
+        provided: what is ours to give, by parameter.
+        body: parameter and model of the body.
+        others: the parameters in path and query.
+        in_path: those of them that are in the path.
     """
 
-    def add_api_route(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
-        """Add a route."""
-        super().add_api_route(path, _served(endpoint, more.get("status_code") or 200), **more)
+    provided: Mapping[str, Callable[[Request], Any]]
+    body: tuple[str, type[BaseModel]] | None
+    others: type[BaseModel]
+    in_path: frozenset[str]
+
+    @property
+    def is_governed(self) -> bool:
+        """Whether a governance function looks up who calls."""
+        return governance in self.provided.values()
+
+    @classmethod
+    def of(cls, endpoint: Callable[..., Any], in_path: Mapping[str, Any]) -> "_Form":
+        """Return the form of a function."""
+        provided, body, others = {}, None, {}
+        for name, parameter in signature(endpoint).parameters.items():
+            if (provide := _provider(parameter)) is not None:
+                provided[name] = provide
+            elif isinstance(parameter.annotation, type) and issubclass(parameter.annotation, BaseModel):
+                body = (name, parameter.annotation)
+            else:
+                default = ... if parameter.default is Parameter.empty else parameter.default
+                others[name] = (parameter.annotation, default)
+        made = create_model("Parameters", __config__=ConfigDict(protected_namespaces=()), **others)  # type: ignore[call-overload]
+        return cls(provided, body, made, frozenset(in_path))
+
+    def read(self, request: Request, body: bytes) -> dict[str, Any]:
+        """Return the values of all parameters but those that are provided.
+
+        Raises:
+            InvalidRequest: the body is no canonical document, or there is no idempotency key where one is due.
+            RequestValidationError: a value does not have the documented form.
+        """
+        document = parse_document(body) if body else None
+        if _key in self.provided.values():
+            _check_key(request.headers.get("idempotency-key"))
+        given = request.scope["path_params"]
+        try:
+            values = self.others.model_validate({**request.query_params, **given}).__dict__
+        except ValidationError as error:
+            raise _places(error, lambda place: ("path" if place[0] in self.in_path else "query", *place)) from None
+        if self.body is None:
+            return values
+        name, model = self.body
+        if not body:
+            raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
+        _check_media_type(request.headers.get("content-type", ""))
+        try:
+            return {**values, name: model.model_validate(document)}
+        except ValidationError as error:
+            raise _places(error, lambda place: ("body", *place)) from None
 
 
-def _served(endpoint: Callable[..., Any], status: int) -> Callable[..., Any]:
-    """Return a function as FastAPI is to see it: with the request and a header instead of the parameters that are ours."""
-    asked = signature(endpoint)
-    governed = [name for name, parameter in asked.parameters.items() if parameter.annotation == Governed]
-    key = [name for name, parameter in asked.parameters.items() if parameter.annotation == Key]
+def _places(error: ValidationError, place: Callable[[tuple[int | str, ...]], tuple[int | str, ...]]) -> Exception:
+    found = error.errors(include_url=False, include_input=False)
+    return RequestValidationError([{**item, "loc": place(item["loc"])} for item in found])
 
-    def serve(values: dict[str, Any]) -> Any:
-        for name in governed:
-            values[name] = governance(values.pop(_CALL))
-        for name in key:
-            values[name] = values.pop(_KEY)
-        reply = endpoint(**values)
-        if isinstance(reply, BaseModel):
-            return Response(reply.model_dump_json(), status, media_type="application/json")
-        return reply
+
+def _check_key(key: str | None) -> None:
+    if not key:
+        raise InvalidRequest(
+            "the call changes something and carries no Idempotency-Key",
+            remedy="Send a header Idempotency-Key, a fresh UUID say; repeat it when you repeat the call",
+        )
+    if len(key) > _MAX_KEY_LENGTH:
+        problem = f"String should have at most {_MAX_KEY_LENGTH} characters"
+        raise RequestValidationError(
+            [{"type": "string_too_long", "loc": ("header", "Idempotency-Key"), "msg": problem}]
+        )
+
+
+def _check_media_type(given: str) -> None:
+    """Refuse a body that a browser would send from any site without asking: as a form, or as plain text."""
+    if given == "application/json":
+        return
+    message = Message()
+    message["content-type"] = given
+    subtype = message.get_content_subtype() if message.get_content_maintype() == "application" else ""
+    if subtype != "json" and not subtype.endswith("+json"):
+        raise InvalidRequest("the body is not said to be JSON", remedy="Send Content-Type: application/json")
+
+
+def _key(request: Request) -> str:
+    return request.headers["idempotency-key"]
+
+
+def _known(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+def _request(request: Request) -> Request:
+    return request
+
+
+def _provider(parameter: Parameter) -> Callable[[Request], Any] | None:
+    """Return what provides a parameter that is not in path, query or body."""
+    # Not a dictionary: an annotation with a Query in it has no hash.
+    ours = ((Governed, governance), (Key, _key), (Known, _known), (Request, _request))
+    return next((provide for annotation, provide in ours if parameter.annotation == annotation), None)
+
+
+def _described(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function as FastAPI is to describe it: without what is provided, and with the header. Nobody calls it."""
 
     @wraps(endpoint)
-    async def answer(**values: Any) -> Any:
-        return await get_running_loop().run_in_executor(_THREADS, copy_context().run, serve, values)
+    def described() -> None:
+        raise NotImplementedError
 
-    seen = [p.replace(kind=p.KEYWORD_ONLY) for name, p in asked.parameters.items() if name not in (*governed, *key)]
-    seen += [Parameter(_CALL, Parameter.KEYWORD_ONLY, annotation=Request)] if governed else []
-    seen += [Parameter(_KEY, Parameter.KEYWORD_ONLY, annotation=_Header, default=None)] if key else []
-    answer.__signature__ = asked.replace(parameters=seen)  # type: ignore[attr-defined]
-    return answer
+    asked = signature(endpoint)
+    providers = {name: _provider(parameter) for name, parameter in asked.parameters.items()}
+    seen = [p.replace(kind=Parameter.KEYWORD_ONLY) for name, p in asked.parameters.items() if providers[name] is None]
+    if _key in providers.values():
+        header = Annotated[str | None, Header(max_length=_MAX_KEY_LENGTH)]
+        seen.append(Parameter("idempotency_key", Parameter.KEYWORD_ONLY, annotation=header, default=None))
+    described.__signature__ = asked.replace(parameters=seen)  # type: ignore[attr-defined]
+    return described
 
 
 def router(tag: str) -> APIRouter:
     """Return a router all of whose routes need an authenticated caller."""
-    return _Router(tags=[tag], route_class=StrictRoute, responses=PROBLEMS)
-
-
-# More calls than this at a time wait here for one of the connections, which are fewer; some of the calls need none.
-_THREADS = ThreadPoolExecutor(16, thread_name_prefix="holdfast")
-_CALL, _KEY, _PARTS = "http_call", "idempotency_key", "holdfast.parts"
-_Header = Annotated[str | None, Header(max_length=200)]
-Key = Annotated[str, "the idempotency key"]
-Governed = Annotated[GovernanceService, "the governance functions on behalf of who calls"]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
-Cursor = Annotated[str | None, Query(max_length=1500)]
-
-__all__ = ["DEFAULT_LIMIT", "Cursor", "Governed", "Key", "Limit", "StrictRoute", "router"]
+    return APIRouter(tags=[tag], route_class=StrictRoute, responses=PROBLEMS)

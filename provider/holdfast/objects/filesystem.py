@@ -104,7 +104,6 @@ class Writer:
 
     def __init__(self, path: Path, key: str, digest: bytes, size_bytes: int) -> None:
         self._path, self._key, self._digest, self._size = path, key, digest, size_bytes
-        self._temporary = path.parent / f".{secrets.token_hex(8)}"
         self._hash = hashlib.sha256()
         self._written = 0
         self._file: BinaryIO | None = None
@@ -113,10 +112,7 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            with suppress(FileNotFoundError):
-                self._temporary.unlink()
+        self._discard()
 
     def write(self, piece: bytes) -> None:
         """Take more bytes; raises IntegrityViolation as soon as they are too many."""
@@ -138,7 +134,7 @@ class Writer:
             file.flush()
             os.fsync(file.fileno())
             try:
-                os.link(self._temporary, self._path)
+                os.link(file.name, self._path)
             except FileExistsError:
                 self._check_same()
             directory = os.open(self._path.parent, os.O_RDONLY)
@@ -146,6 +142,7 @@ class Writer:
                 os.fsync(directory)
             finally:
                 os.close(directory)
+            self._discard()
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -161,8 +158,16 @@ class Writer:
         """Return the file, made by the first that needs it: by a thread that may wait for the disk."""
         if self._file is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.fdopen(os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb")
+            self._file = open(self._path.parent / f".{secrets.token_hex(8)}", "xb", opener=_open_private)  # noqa: SIM115
         return self._file
+
+    def _discard(self) -> None:
+        """Remove the file beside the version's place, if there is one."""
+        if self._file is not None:
+            self._file.close()
+            with suppress(FileNotFoundError):
+                Path(self._file.name).unlink()
+            self._file = None
 
     def _mismatch(self) -> IntegrityViolation:
         return IntegrityViolation(
@@ -174,6 +179,10 @@ class Writer:
                 "received_size": self._written,
             },
         )
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o400)
 
 
 def checked(pieces: Iterable[bytes], key: str, digest: bytes) -> Iterator[bytes]:
