@@ -54,7 +54,7 @@ def upgrade():
         sa.Column("principal", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("request_digest", sa.LargeBinary(), nullable=False),
-        sa.Column("reply", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("reply", postgresql.JSON(astext_type=sa.Text()), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("octet_length(request_digest) = 32", name=op.f("idempotency_reply_request_digest_ck")),
         sa.PrimaryKeyConstraint("principal", "key", name=op.f("idempotency_reply_pk")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import Connection, text
@@ -30,17 +30,16 @@ from tests.support.race import held_up, overtaken, together
 from tests.support.story import Story
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.service.governance import GovernanceService
+
+    Race = Callable[..., tuple[Any, Any]]
 
 
 @pytest.fixture
 def system(platform: Platform) -> GovernanceService:
     return platform.governance(Caller("system:install"))
-
-
-@pytest.fixture
-def owner_url(database: tuple[str, str]) -> str:
-    return database[0]
 
 
 def events(owner_sql: Connection) -> Counter[str]:
@@ -55,9 +54,9 @@ def finish(run: Run, **changes) -> RunFinish:
     return RunFinish(**{"state": "canceled", "fence": "pod-1", **changes})
 
 
-@pytest.mark.parametrize("order", ["overtaken", "held up"])
+@pytest.mark.parametrize("race", [overtaken, held_up])
 def test_one_key_at_the_same_time_is_one_change_and_one_reply(
-    order: str, story: Story, platform: Platform, owner_url: str, owner_sql: Connection
+    race: Race, story: Story, platform: Platform, owner_sql: Connection
 ) -> None:
     for name, call in calls(story).items():
         key, before = secrets.token_hex(8), events(owner_sql)
@@ -66,10 +65,7 @@ def test_one_key_at_the_same_time_is_one_change_and_one_reply(
         def once(governance: GovernanceService, call=call, key=key) -> object:
             return call(governance, key)
 
-        if order == "overtaken":
-            first, second = overtaken(once, once, caller)
-        else:
-            first, second = held_up(once, once, caller, owner_url=owner_url)
+        first, second = race(once, once, caller)
         assert not isinstance(first, HoldfastError), (name, first)
         if name == "projects.create_token":
             assert refused(second, StateConflict, "shown once")
@@ -90,26 +86,24 @@ def test_one_key_does_not_make_two_runs(story: Story) -> None:
     assert story.mia.runs.create(story.project, again).id != run.id
 
 
-@pytest.mark.parametrize("order", ["overtaken", "held up"])
+@pytest.mark.parametrize("race", [overtaken, held_up])
 def test_one_key_with_two_bodies_at_the_same_time_is_one_change_and_a_conflict(
-    order: str, system: GovernanceService, owner_url: str
+    race: Race, system: GovernanceService
 ) -> None:
     key, name = secrets.token_hex(8), f"p{secrets.token_hex(5)}"
 
     def create(owner: str):
         return lambda governance: governance.projects.create(ProjectRequest(name=name, owner=owner), key=key)
 
-    more = {} if order == "overtaken" else {"owner_url": owner_url}
-    race = overtaken if order == "overtaken" else held_up
-    first, second = race(create("a"), create("b"), system, **more)
+    first, second = race(create("a"), create("b"), system)
     assert first.owner == "a"
     assert refused(second, StateConflict, "another request")
     assert second.details["recorded_digest"] != second.details["request_digest"]
 
 
-@pytest.mark.parametrize("order", ["overtaken", "held up"])
+@pytest.mark.parametrize("race", [overtaken, held_up])
 def test_one_try_created_twice_at_once_is_one_run(
-    order: str, story: Story, system: GovernanceService, owner_url: str, owner_sql: Connection
+    race: Race, story: Story, system: GovernanceService, owner_sql: Connection
 ) -> None:
     request = story.run_request(task_id=secrets.token_hex(4), parameters={"n": secrets.token_hex(4)})
     other = request.model_copy(update={"parameters": {"n": "another"}})
@@ -118,20 +112,16 @@ def test_one_try_created_twice_at_once_is_one_run(
     def create(body):
         return lambda governance: governance.runs.create(story.project, body)
 
-    if order == "overtaken":
-        first, second = overtaken(create(request), create(request), system)
-        third = overtaken(create(request), create(other), system)[1]
-    else:
-        first, second = held_up(create(request), create(request), system, owner_url=owner_url)
-        third = held_up(create(request), create(other), system, owner_url=owner_url)[1]
+    first, second = race(create(request), create(request), system)
+    third = race(create(request), create(other), system)[1]
     assert first == second
     assert refused(third, StateConflict, "with other bindings")
     assert (events(owner_sql) - before)["run.created succeeded"] == 1
 
 
-@pytest.mark.parametrize("order", ["overtaken", "held up"])
+@pytest.mark.parametrize("race", [overtaken, held_up])
 def test_a_try_that_ends_while_the_next_one_is_created_stays_as_it_ended(
-    order: str, story: Story, system: GovernanceService, owner_url: str, owner_sql: Connection
+    race: Race, story: Story, system: GovernanceService, owner_sql: Connection
 ) -> None:
     pipeline = story.pipeline_run(run_id=secrets.token_hex(4))
     run = story.start_run(pipeline_run=pipeline)
@@ -144,10 +134,7 @@ def test_a_try_that_ends_while_the_next_one_is_created_stays_as_it_ended(
     def again(governance: GovernanceService) -> Run:
         return governance.runs.create(story.project, retry)
 
-    if order == "overtaken":
-        ended, created = overtaken(end, again, system)
-    else:
-        ended, created = held_up(end, again, system, owner_url=owner_url)
+    ended, created = race(end, again, system)
     assert ended.state == "canceled"
     assert not isinstance(created, HoldfastError), created
     assert (created.origin_run, created.state) == (run.id, "created")
@@ -156,7 +143,7 @@ def test_a_try_that_ends_while_the_next_one_is_created_stays_as_it_ended(
 
 
 def test_a_try_that_starts_while_the_next_one_is_created_is_recorded_as_lost_from_running(
-    story: Story, system: GovernanceService, owner_url: str
+    story: Story, system: GovernanceService
 ) -> None:
     pipeline = story.pipeline_run(run_id=secrets.token_hex(4))
     run = story.mia.runs.create(story.project, story.run_request(pipeline_run=pipeline))
@@ -167,15 +154,14 @@ def test_a_try_that_starts_while_the_next_one_is_created_is_recorded_as_lost_fro
         lambda governance: governance.runs.start(story.project, run.id, RunStart(fence="pod-1")),
         lambda governance: governance.runs.create(story.project, retry),
         system,
-        owner_url=owner_url,
     )
     assert (started.state, created.origin_run) == ("running", run.id)
     lost = next(e for e in story.mia.audit.list(story.project, target=str(run.id)).items if e.action == "run.changed")
     assert (lost.content["before"], lost.content["after"]) == ("running", "unknown")
 
 
-def test_a_run_ends_once(story: Story, system: GovernanceService, owner_url: str, owner_sql: Connection) -> None:
-    for race, more in ((overtaken, {}), (held_up, {"owner_url": owner_url})):
+def test_a_run_ends_once(story: Story, system: GovernanceService, owner_sql: Connection) -> None:
+    for race in (overtaken, held_up):
         run, before = story.start_run(), events(owner_sql)
         outcomes = race(
             lambda governance, run=run: governance.runs.finish(story.project, run.id, finish(run)),
@@ -183,36 +169,32 @@ def test_a_run_ends_once(story: Story, system: GovernanceService, owner_url: str
                 story.project, run.id, finish(run, state="failed", error_class="user")
             ),
             system,
-            **more,
         )
         assert outcomes[0].state == "canceled"
         assert refused(outcomes[1], StateConflict, "terminal")
         assert (events(owner_sql) - before) == {"run.finished succeeded": 1}
 
 
-def test_a_run_that_ended_meanwhile_does_not_become_unknown(
-    story: Story, system: GovernanceService, owner_url: str
-) -> None:
+def test_a_run_that_ended_meanwhile_does_not_become_unknown(story: Story, system: GovernanceService) -> None:
     run = story.start_run()
     lost = RunTransition(state="unknown", cause="no heartbeat", owner="reconciler")
     ended, changed = held_up(
         lambda governance: governance.runs.finish(story.project, run.id, finish(run)),
         lambda governance: governance.runs.change(story.project, run.id, lost),
         system,
-        owner_url=owner_url,
     )
     assert ended.state == "canceled"
     assert refused(changed, StateConflict, "terminal")
 
 
-def test_a_pipeline_run_ends_once(story: Story, system: GovernanceService, owner_url: str) -> None:
+def test_a_pipeline_run_ends_once(story: Story, system: GovernanceService) -> None:
     pipeline = story.pipeline_run(run_id=secrets.token_hex(4))
 
     def end(state: str):
         request = PipelineRunTransition(state=state)
         return lambda governance: governance.runs.change_pipeline_run(story.project, pipeline, request)
 
-    first, second = held_up(end("succeeded"), end("failed"), system, owner_url=owner_url)
+    first, second = held_up(end("succeeded"), end("failed"), system)
     assert first.state == "succeeded"
     assert refused(second, StateConflict, "terminal")
 
@@ -232,69 +214,64 @@ def two_approvals(story: Story) -> Promotion:
     return story.request_promotion(policy="two")
 
 
-def test_a_principal_decides_once_however_fast(story: Story, platform: Platform, owner_url: str) -> None:
+def test_a_principal_decides_once_however_fast(story: Story, platform: Platform) -> None:
     promotion, olaf = two_approvals(story), platform.governance(Caller("user:olaf"))
-    first, second = held_up(decision(promotion), decision(promotion, "reject"), olaf, owner_url=owner_url)
+    first, second = held_up(decision(promotion), decision(promotion, "reject"), olaf)
     assert first.state == "pending"
     assert refused(second, StateConflict, "has decided")
     assert story.mia.promotions.get(story.project, promotion.id).state == "pending"
 
 
 @pytest.mark.parametrize(("verdict", "state"), [("approve", "approved"), ("reject", "rejected")])
-def test_two_principals_at_once_both_count(
-    verdict: str, state: str, story: Story, platform: Platform, owner_url: str
-) -> None:
+def test_two_principals_at_once_both_count(verdict: str, state: str, story: Story, platform: Platform) -> None:
     promotion = two_approvals(story)
     olaf, other = platform.governance(Caller("user:olaf")), platform.governance(Caller("system:owner"))
-    first, second = held_up(decision(promotion), decision(promotion, verdict), olaf, other, owner_url=owner_url)
+    first, second = held_up(decision(promotion), decision(promotion, verdict), olaf, other)
     assert (first.state, second.state) == ("pending", state)
     assert len(second.decisions) == 2
 
 
 def test_a_decision_that_comes_with_the_execution_is_too_late(
-    story: Story, platform: Platform, system: GovernanceService, owner_url: str
+    story: Story, platform: Platform, system: GovernanceService
 ) -> None:
     promotion = story.request_promotion()
     approve(story, promotion)
-    executed, decided = held_up(execution(promotion), decision(promotion, "reject"), system, owner_url=owner_url)
+    executed, decided = held_up(execution(promotion), decision(promotion, "reject"), system)
     assert isinstance(executed, AliasAssignment)
     assert refused(decided, StateConflict, "executed")
 
 
-def test_an_execution_waits_for_the_decision(story: Story, platform: Platform, owner_url: str) -> None:
+def test_an_execution_waits_for_the_decision(story: Story, platform: Platform) -> None:
     promotion, olaf = story.request_promotion(), platform.governance(Caller("user:olaf"))
     decided, executed = held_up(
-        decision(promotion), execution(promotion), olaf, platform.governance(Caller("user:mia")), owner_url=owner_url
+        decision(promotion), execution(promotion), olaf, platform.governance(Caller("user:mia"))
     )
     assert decided.state == "approved"
     assert isinstance(executed, AliasAssignment)
 
 
-@pytest.mark.parametrize("order", ["overtaken", "held up"])
+@pytest.mark.parametrize("race", [overtaken, held_up])
 def test_a_promotion_is_executed_once(
-    order: str, story: Story, system: GovernanceService, owner_url: str, owner_sql: Connection
+    race: Race, story: Story, system: GovernanceService, owner_sql: Connection
 ) -> None:
     promotion = story.request_promotion()
     approve(story, promotion)
     before = events(owner_sql)
-    if order == "overtaken":
-        first, second = overtaken(execution(promotion), execution(promotion), system)
-    else:
-        first, second = held_up(execution(promotion), execution(promotion), system, owner_url=owner_url)
+    first, second = race(execution(promotion), execution(promotion), system)
     assert first == second
     done = events(owner_sql) - before
     assert (done["promotion.executed succeeded"], done["alias.moved succeeded"]) == (1, 1)
 
 
 def test_one_alias_moved_twice_at_once_has_an_order_and_each_move_knows_the_one_before(
-    story: Story, system: GovernanceService, owner_url: str
+    story: Story, system: GovernanceService
 ) -> None:
     promotions = []
     for number in range(2):
         version = story.register_model(story.succeed(parameters={"n": secrets.token_hex(4), "at": number}))
         promotions.append(story.request_promotion(version, alias="contested"))
         approve(story, promotions[-1])
-    first, second = held_up(*map(execution, promotions), system, owner_url=owner_url)
+    first, second = held_up(*map(execution, promotions), system)
     assert first.valid_from < second.valid_from
     assert story.vera.models.at(story.project, "tumours", "contested").model_version == second.model_version
     moved = [
@@ -330,9 +307,9 @@ def test_numbers_given_at_once_are_distinct_and_without_gaps(
     assert sorted(together([register(index) for index in range(4)], system)) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("order", ["overtaken", "held up"])
+@pytest.mark.parametrize("race", [overtaken, held_up])
 def test_the_same_thing_named_by_two_at_once_is_one_thing(
-    order: str, story: Story, system: GovernanceService, owner_url: str, owner_sql: Connection
+    race: Race, story: Story, system: GovernanceService, owner_sql: Connection
 ) -> None:
     fresh, p = secrets.token_hex(4), story.project
     binding = RoleBindingRequest(subject=f"user:{fresh}", role="viewer")
@@ -346,25 +323,21 @@ def test_the_same_thing_named_by_two_at_once_is_one_thing(
         lambda g: g.promotions.define_policy(p, PolicyRequest(name=fresh, gates=[gate])),
     ):
         before = events(owner_sql)
-        first, second = (
-            overtaken(call, call, system) if order == "overtaken" else held_up(call, call, system, owner_url=owner_url)
-        )
+        first, second = race(call, call, system)
         assert first == second
         assert sum((events(owner_sql) - before).values()) == 1
 
 
-def test_a_project_name_is_given_once(system: GovernanceService, owner_url: str) -> None:
+def test_a_project_name_is_given_once(system: GovernanceService) -> None:
     request = ProjectRequest(name=f"p{secrets.token_hex(5)}", owner="o")
-    first, second = held_up(
-        lambda g: g.projects.create(request), lambda g: g.projects.create(request), system, owner_url=owner_url
-    )
+    first, second = held_up(lambda g: g.projects.create(request), lambda g: g.projects.create(request), system)
     assert first.name == request.name
     assert refused(second, StateConflict, "exist")
 
 
 @pytest.mark.parametrize("what", ["run", "dataset", "decision"])
 def test_what_comes_while_a_project_is_archived_is_refused(
-    what: str, platform: Platform, system: GovernanceService, owner_url: str, owner_sql: Connection
+    what: str, platform: Platform, system: GovernanceService, owner_sql: Connection
 ) -> None:
     story = Story.begin(lambda principal: platform.governance(Caller(principal)), platform.objects)
     run_request, promotion = story.run_request(), story.request_promotion()
@@ -374,9 +347,7 @@ def test_what_comes_while_a_project_is_archived_is_refused(
         "decision": decision(promotion),
     }[what]
     before = events(owner_sql)
-    archived, late = held_up(
-        lambda g: g.projects.archive(story.project, Reason(reason="over")), call, system, owner_url=owner_url
-    )
+    archived, late = held_up(lambda g: g.projects.archive(story.project, Reason(reason="over")), call, system)
     assert archived.archived_at is not None
     assert refused(late, PolicyViolation, "archived"), late
     assert (events(owner_sql) - before) == {"project.archived succeeded": 1}
@@ -429,7 +400,7 @@ def test_a_role_that_is_taken_back_is_gone_for_the_next_call(story: Story, syste
 
 
 def test_a_token_that_is_revoked_twice_at_once_is_revoked_once(
-    story: Story, platform: Platform, system: GovernanceService, owner_url: str, owner_sql: Connection
+    story: Story, platform: Platform, system: GovernanceService, owner_sql: Connection
 ) -> None:
     token = story.mia.projects.create_token(story.project, TokenRequest(name="t", scope=[Permission.PROJECT_READ]))
     assert authenticate_token(platform.engine, token.secret).project == story.project
@@ -438,7 +409,7 @@ def test_a_token_that_is_revoked_twice_at_once_is_revoked_once(
     def revoke(governance: GovernanceService) -> object:
         return governance.projects.revoke_token(story.project, token.token.id)
 
-    first, second = held_up(revoke, revoke, system, owner_url=owner_url)
+    first, second = held_up(revoke, revoke, system)
     assert first == second
     assert (events(owner_sql) - before) == {"token.revoked succeeded": 1}
 

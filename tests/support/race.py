@@ -68,19 +68,23 @@ class Calling(threading.Thread):
 def overtaken(
     first: Call, second: Call, governance: GovernanceService, other: GovernanceService | None = None
 ) -> tuple[object, object]:
-    """Return the outcomes of two calls of which the second has been authorised before the first begins, and goes on when it has ended."""
+    """Return the outcomes of two calls of which the second has been authorised before the first begins, and goes on when it has ended.
+
+    Where they take turns the first waits for the second.
+    """
     gate = Gate("authorised")
     late = Calling(second, replace(other or governance, probe=gate))
     assert gate.reached.wait(_DEADLINE_S), late.end()
+    early = Calling(first, governance)
     try:
-        early = Calling(first, governance).end()
+        _wait_until_waiting(early, governance)
     finally:
         gate.opened.set()
-    return early, late.end()
+    return early.end(), late.end()
 
 
 def held_up(
-    first: Call, second: Call, governance: GovernanceService, other: GovernanceService | None = None, *, owner_url: str
+    first: Call, second: Call, governance: GovernanceService, other: GovernanceService | None = None
 ) -> tuple[object, object]:
     """Return the outcomes of two calls of which the first has done everything but commit while the second runs, as far as it gets."""
     gate = Gate("recorded")
@@ -88,7 +92,7 @@ def held_up(
     assert gate.reached.wait(_DEADLINE_S), early.end()
     late = Calling(second, other or governance)
     try:
-        _wait_until_waiting(late, governance, owner_url)
+        _wait_until_waiting(late, governance)
     finally:
         gate.opened.set()
     return early.end(), late.end()
@@ -101,9 +105,9 @@ def together(calls: Sequence[Call], governance: GovernanceService) -> list[objec
     return [thread.end() for thread in threads]
 
 
-def _wait_until_waiting(late: Calling, governance: GovernanceService, owner_url: str) -> None:
+def _wait_until_waiting(late: Calling, governance: GovernanceService) -> None:
     """Return when the call waits for a lock in the database, or has ended."""
-    engine = create_engine(owner_url, isolation_level="AUTOCOMMIT")
+    engine = create_engine(governance.engine.url, isolation_level="AUTOCOMMIT")
     deadline = time.monotonic() + _DEADLINE_S
     with engine.connect() as connection:
         while late.is_alive() and time.monotonic() < deadline:

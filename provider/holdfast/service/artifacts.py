@@ -10,7 +10,7 @@ from holdfast.core.access import Permission
 from holdfast.core.errors import InvalidRequest, NotFound, StateConflict
 from holdfast.core.run import RunState, is_terminal
 from holdfast.ports import DEFAULT_LIMIT, ObjectStore
-from holdfast.service.outputs import artifact_rows, check_stored
+from holdfast.service.outputs import artifact_rows, find_unstored
 from holdfast.service.staging import GrantMaker
 from holdfast.service.transaction import Change, Transactions
 from holdfast.store import mapping
@@ -44,7 +44,7 @@ class ArtifactService:
         """
         with self.transactions.read(Permission.ARTIFACT_WRITE, name) as (_, found):
             project_id = found.project_id
-        check_stored(self.objects, project_id, request.run, [request.file])
+        unstored = find_unstored(self.objects, project_id, request.run, [request.file])
 
         def apply(change: Change) -> Artifact:
             row = run_by_id(change.connection, change.project, name, request.run, lock=True)
@@ -56,6 +56,8 @@ class ArtifactService:
                 raise InvalidRequest(
                     f"{request.file.name!r} is a declared output of the Run", remedy="Finish the Run with it"
                 )
+            if unstored is not None:
+                raise unstored
             rows = artifact_rows(change, request.run, [request.file], "attached", request.kind)
             return mapping.artifact_of(insert_row(change.connection, ArtifactRow, rows[0]), name)
 

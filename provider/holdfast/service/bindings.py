@@ -24,7 +24,7 @@ from holdfast.core.seal import seal_document
 from holdfast.service.lost import lose_run
 from holdfast.service.transaction import Change, new_id
 from holdfast.store.prepared import Prepared
-from holdfast.store.queries.runs import digests_of, newest_try, pipeline_run_named
+from holdfast.store.queries.runs import newest_try, pipeline_run_named
 from holdfast.store.tables import PolicySnapshotRow
 from holdfast.wire.canonical import document_digest
 from holdfast.wire.run import RunRequest
@@ -70,7 +70,7 @@ def bind_run(change: Change, project: str, request: RunRequest, found: Row[Any])
             f"Project {project!r} has no EnvironmentLock {request.environment!r}",
             remedy="Make one with `holdfast environment lock`",
         )
-    inputs = _bind_inputs(change, project, request)
+    inputs = _bind_inputs(project, request, found)
     facts = RunFacts(
         project_class=ProjectClass(change.found.project_class),
         data_plane=DataPlaneKind(change.found.data_plane),
@@ -138,24 +138,18 @@ def take_snapshot(change: Change, document: dict[str, Json]) -> tuple[UUID, byte
     return identity, digest
 
 
-def _bind_inputs(change: Change, project: str, request: RunRequest) -> list[dict[str, Any]]:
-    wanted = request.inputs.values()
-    found = digests_of(
-        change.connection,
-        change.project,
-        (ref.dataset_version for ref in wanted if ref.dataset_version is not None),
-        (ref.artifact for ref in wanted if ref.artifact is not None),
-    )
+def _bind_inputs(project: str, request: RunRequest, found: Row[Any]) -> list[dict[str, Any]]:
     rows = []
     for name, ref in request.inputs.items():
         identity = ref.dataset_version or ref.artifact
         kind = "DatasetVersion" if ref.dataset_version else "Artifact"
-        if identity is None or identity not in found:
+        there = (found.dataset_versions if ref.dataset_version else found.artifacts) or {}
+        if str(identity) not in there:
             raise InvalidRequest(
                 f"input {name!r}: Project {project!r} has no {kind} {identity}",
                 remedy="References never cross Projects",
             )
-        digest, state = found[identity]
+        digest, state = bytes.fromhex(there[str(identity)][0]), there[str(identity)][1]
         if state in ("expired", "purged"):
             raise InvalidRequest(f"input {name!r}: {kind} {identity} is {state}", remedy="Bind one that is available")
         if ref.digest is not None and parse(ref.digest) != digest:

@@ -54,7 +54,14 @@ class DatasetService:
             return self._insert(change, name, dataset, dataset_id, digest, request)
 
         return self.transactions.change(
-            f"datasets.register/{dataset}", Permission.DATASET_WRITE, name, request, key, DatasetVersion, apply
+            f"datasets.register/{dataset}",
+            Permission.DATASET_WRITE,
+            name,
+            request,
+            key,
+            DatasetVersion,
+            apply,
+            turn=f"dataset/{dataset}",
         )
 
     def _insert(
@@ -166,8 +173,7 @@ def _version(connection: Connection, project_id: UUID | None, project: str, vers
 
 
 def _ensure_dataset(change: Change, dataset: str) -> UUID:
-    """Return the Dataset's id; its numbers are given one at a time until the end of the transaction."""
-    change.serialise("dataset", dataset)
+    """Return the Dataset's id; the change has its turn."""
     here = select(DatasetRow.id).where(DatasetRow.project_id == change.project, DatasetRow.name == dataset)
     if (found := change.connection.scalar(here)) is not None:
         return found

@@ -32,7 +32,6 @@ class EnvironmentService:
         digest = document_digest({"format": "holdfast.environment-lock/1", **content})
 
         def apply(change: Change) -> EnvironmentLock:
-            change.serialise("environment", request.name)
             named = (EnvironmentLockRow.project_id == change.project) & (EnvironmentLockRow.name == request.name)
             same = select(*EnvironmentLockRow.__table__.c).where(named, EnvironmentLockRow.digest == digest)
             if (row := change.connection.execute(same).one_or_none()) is not None:
@@ -67,7 +66,14 @@ class EnvironmentService:
             return mapping.environment_of(row, name)
 
         return self.transactions.change(
-            "runs.lock_environment", Permission.ENVIRONMENT_WRITE, name, request, key, EnvironmentLock, apply
+            "runs.lock_environment",
+            Permission.ENVIRONMENT_WRITE,
+            name,
+            request,
+            key,
+            EnvironmentLock,
+            apply,
+            turn=f"environment/{request.name}",
         )
 
     def list_environments(

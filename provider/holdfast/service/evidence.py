@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Connection, Row, Uuid, bindparam, func, select
 
+from holdfast.core.access import Caller
 from holdfast.core.canonical import Json
 from holdfast.core.digest import text_of
 from holdfast.core.errors import HoldfastError, IntegrityViolation, NotFound
@@ -57,7 +58,7 @@ def collect_evidence(
 
 
 def creators_of(
-    connection: Connection, found: Sequence[Row[Any]], requester: str, on_behalf_of: str | None
+    connection: Connection, found: Sequence[Row[Any]], requester: Caller, on_behalf_of: str | None
 ) -> list[str]:
     """Return everybody who had a part in what is to be promoted: none of them may decide on it.
 
@@ -65,11 +66,13 @@ def creators_of(
     promotion, the person on whose behalf a service token does, and who made a service token that did any of it: its secret was
     theirs. The database refuses a promotion that leaves one of them out.
     """
-    people = {found[0].registered_by, requester, on_behalf_of, *(row.run_created_by for row in found)}
+    people = {found[0].registered_by, requester.principal, on_behalf_of, *(row.run_created_by for row in found)}
     people |= {f"user:{row.triggered_by}" for row in found if row.triggered_by}
-    tokens = [UUID(person.removeprefix("token:")) for person in people if person and person.startswith("token:")]
-    people |= {row.created_by for row in _TOKEN_MAKERS.all(connection, {"tokens": tokens})}
-    return sorted(person for person in people if person)
+    known = {requester.principal} if requester.token_maker is not None else set()
+    tokens = [UUID(who.removeprefix("token:")) for who in people - known if who and who.startswith("token:")]
+    if tokens:
+        people |= {row.created_by for row in _TOKEN_MAKERS.all(connection, {"tokens": tokens})}
+    return sorted(person for person in people | {requester.token_maker} if person)
 
 
 def find_changed_bytes(objects: ObjectStore, found: Sequence[Row[Any]]) -> HoldfastError | None:

@@ -56,7 +56,6 @@ class ModelService:
 
         def apply(change: Change) -> ModelVersion:
             artifacts = _available(change, name, wanted)
-            change.serialise("model", model)
             found = model_named(change.connection, change.project, model, request.artifact, wanted)
             if found is not None and found.same_version is not None:
                 change.nothing_changed()
@@ -71,7 +70,14 @@ class ModelService:
             return self._insert(change, name, model, model_id, number, request, artifacts, metrics)
 
         return self.transactions.change(
-            f"models.register/{model}", Permission.MODEL_WRITE, name, request, key, ModelVersion, apply
+            f"models.register/{model}",
+            Permission.MODEL_WRITE,
+            name,
+            request,
+            key,
+            ModelVersion,
+            apply,
+            turn=f"model/{model}",
         )
 
     @staticmethod

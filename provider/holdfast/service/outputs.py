@@ -6,7 +6,7 @@ from uuid import UUID
 
 from holdfast.core.audit import AuditAction
 from holdfast.core.digest import parse, text_of
-from holdfast.core.errors import IntegrityViolation, InvalidRequest
+from holdfast.core.errors import HoldfastError, IntegrityViolation, InvalidRequest, NotFound
 from holdfast.core.run import RunState
 from holdfast.ports import ObjectStore
 from holdfast.service.transaction import Change, new_id
@@ -55,26 +55,31 @@ def check_outputs(run: UUID, declared: Mapping[str, str], request: RunFinish) ->
         )
 
 
-def check_stored(objects: ObjectStore, project_id: UUID | None, run: UUID, files: Iterable[StoredFile]) -> None:
-    """Return when each file is in the object store, in its place, with its digest and size.
+def find_unstored(
+    objects: ObjectStore, project_id: UUID | None, run: UUID, files: Iterable[StoredFile]
+) -> HoldfastError | None:
+    """Return what is wrong with the first file that is not in the object store, in its place, with its digest and size; None where all are.
 
-    Raises:
-        InvalidRequest: the key is not the Run's.
-        IntegrityViolation: the store holds other bytes.
-        NotFound: the store holds no such version.
+    It is returned, because it is asked outside the transaction, whose own checks come first: the object store must not hold a lock in
+    the database. InvalidRequest: the key is not the Run's. IntegrityViolation: the store holds other bytes. NotFound: it holds no such
+    version.
     """
     for file in files:
         if file.object_key != object_key(project_id, run, file.name):
-            raise InvalidRequest(
+            return InvalidRequest(
                 f"output {file.name!r} is not stored under its Run's key", remedy="Store it by the grant given for it"
             )
-        facts = objects.stat(file.object_key, file.version_id)
+        try:
+            facts = objects.stat(file.object_key, file.version_id)
+        except (NotFound, InvalidRequest, IntegrityViolation) as refusal:
+            return refusal
         if facts.digest != parse(file.digest) or facts.size_bytes != file.size_bytes:
-            raise IntegrityViolation(
+            return IntegrityViolation(
                 f"output {file.name!r} of Run {run} is stored with other bytes than reported",
                 remedy="Store it again by a new grant",
                 details={"stored_digest": text_of(facts.digest), "reported_digest": file.digest},
             )
+    return None
 
 
 def artifact_rows(

@@ -31,7 +31,6 @@ class PipelineRunService:
         """Record an Airflow DagRun; the same dag id and run id are the PipelineRun there is already, whose end a new try does not undo."""
 
         def apply(change: Change) -> PipelineRun:
-            change.serialise("pipeline_run", f"{request.dag_id}/{request.run_id}")
             same = select(*PipelineRunRow.__table__.c).where(
                 PipelineRunRow.project_id == change.project,
                 PipelineRunRow.dag_id == request.dag_id,
@@ -55,7 +54,14 @@ class PipelineRunService:
             return mapping.pipeline_run_of(row, name)
 
         return self.transactions.change(
-            "runs.create_pipeline_run", Permission.RUN_WRITE, name, request, key, PipelineRun, apply
+            "runs.create_pipeline_run",
+            Permission.RUN_WRITE,
+            name,
+            request,
+            key,
+            PipelineRun,
+            apply,
+            turn=f"pipeline_run/{request.dag_id}/{request.run_id}",
         )
 
     def change_pipeline_run(

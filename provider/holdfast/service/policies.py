@@ -51,7 +51,6 @@ class PolicyService:
         digest = document_digest({"format": "holdfast.promotion-policy/1", **content})
 
         def apply(change: Change) -> Policy:
-            change.serialise("promotion_policy", request.name)
             newest = newest_policy(change.connection, change.project, request.name)
             if newest is not None and newest.digest == digest:
                 change.nothing_changed()
@@ -77,7 +76,14 @@ class PolicyService:
             return mapping.policy_of(row, name)
 
         return self.transactions.change(
-            "promotions.define_policy", Permission.POLICY_WRITE, name, request, key, Policy, apply
+            "promotions.define_policy",
+            Permission.POLICY_WRITE,
+            name,
+            request,
+            key,
+            Policy,
+            apply,
+            turn=f"promotion_policy/{request.name}",
         )
 
     def list_policies(self, name: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[Policy]:

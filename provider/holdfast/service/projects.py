@@ -125,7 +125,6 @@ class ProjectService:
         check_subject(request.subject)
 
         def apply(change: Change) -> RoleBinding:
-            change.serialise("role_binding", f"{request.role}/{request.subject}")
             same = select(*RoleBindingRow.__table__.c).where(
                 _bound_to(change.project_id),
                 RoleBindingRow.subject == request.subject,
@@ -147,7 +146,14 @@ class ProjectService:
             return mapping.role_binding_of(row, name)
 
         return self.transactions.change(
-            "projects.bind_role", Permission.BINDING_WRITE, name, request, key, RoleBinding, apply
+            "projects.bind_role",
+            Permission.BINDING_WRITE,
+            name,
+            request,
+            key,
+            RoleBinding,
+            apply,
+            turn=f"role_binding/{request.role}/{request.subject}",
         )
 
     def unbind_role(self, name: str | None, binding: UUID, *, key: str | None = None) -> RoleBinding:

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Interval, Row, bindparam, func, insert, select, update
+from sqlalchemy import CTE, Interval, Label, Row, bindparam, func, literal, select, update
+from sqlalchemy.orm import aliased
 
 from holdfast.core.access import Permission, Role
 from holdfast.core.audit import AuditAction, Outcome
@@ -27,7 +28,7 @@ from holdfast.service.evidence import collect_evidence, creators_of, find_change
 from holdfast.service.policies import PolicyService, gates_of
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
-from holdfast.store.insert import insert_row
+from holdfast.store.insert import inserting
 from holdfast.store.prepared import Prepared
 from holdfast.store.queries.models import (
     ALIASES,
@@ -55,24 +56,75 @@ from holdfast.wire.model import (
 )
 from holdfast.wire.types import Page
 
+
 # Statements that stand here are built once; building one costs more than running it.
+def _version_moves(before: ModelVersionState, after: ModelVersionState) -> CTE:
+    """Return a part of a statement that takes a ModelVersion from one state to another, if it is in that one."""
+    moves = update(ModelVersionRow).where(ModelVersionRow.id == bindparam("version"))
+    # Literals: a parameter named like the column is the statement's own.
+    is_before = ModelVersionRow.state == literal(before.value)
+    return moves.where(is_before).values(state=literal(after.value)).returning(ModelVersionRow.id).cte("moved")
+
+
+def _count_of(moved: CTE) -> Label[int]:
+    return select(func.count()).select_from(moved).scalar_subquery().label("moved")
+
+
+_VALIDATED = _version_moves(ModelVersionState.DRAFT, ModelVersionState.VALIDATED)
 _INSERT = Prepared(
-    insert(PromotionRow)
+    inserting(
+        PromotionRow,
+        (
+            "id",
+            "project_id",
+            "model_id",
+            "model_version_id",
+            "alias",
+            "policy_id",
+            "evidence",
+            "evidence_digest",
+            "creators",
+            "requested_by",
+            "state",
+        ),
+    )
     .values(expires_at=func.now() + bindparam("lifetime", type_=Interval))
-    .returning(*PromotionRow.__table__.c)
+    .add_cte(_VALIDATED)
+    .returning(*PromotionRow.__table__.c, _count_of(_VALIDATED))
 )
-_INSERT_DECISION = Prepared(insert(PromotionDecisionRow).returning(PromotionDecisionRow.created_at))
+_DECISION = (
+    "promotion_id",
+    "project_id",
+    "creators",
+    "principal",
+    "roles",
+    "decision",
+    "evidence_digest",
+    "reason",
+)
+_INSERT_DECISION = Prepared(inserting(PromotionDecisionRow, _DECISION).returning(PromotionDecisionRow.created_at))
 _MOVE_PROMOTION = Prepared(
     update(PromotionRow).where(PromotionRow.id == bindparam("promotion")).values(state=bindparam("becomes"))
 )
-_MOVE_VERSION = Prepared(
-    update(ModelVersionRow).where(ModelVersionRow.id == bindparam("version")).values(state=bindparam("becomes"))
+_APPROVED = _version_moves(ModelVersionState.VALIDATED, ModelVersionState.APPROVED)
+_EXECUTE = Prepared(
+    update(PromotionRow)
+    .where(PromotionRow.id == bindparam("promotion"))
+    .values(state=literal(PromotionState.EXECUTED.value))
+    .add_cte(_APPROVED)
+    .returning(_count_of(_APPROVED))
 )
-_POINTS_AT = Prepared(
-    select(AliasAssignmentRow.model_version_id)
-    .where(AliasAssignmentRow.model_id == bindparam("of_model"), AliasAssignmentRow.alias == bindparam("of_alias"))
-    .order_by(AliasAssignmentRow.valid_from.desc(), AliasAssignmentRow.recorded_at.desc())
+_earlier = aliased(AliasAssignmentRow)
+_before = (
+    select(_earlier.model_version_id)
+    .where(_earlier.model_id == bindparam("of_model"), _earlier.alias == bindparam("of_alias"))
+    .order_by(_earlier.valid_from.desc(), _earlier.recorded_at.desc())
     .limit(1)
+    .scalar_subquery()
+)
+_ASSIGNMENT = ("id", "project_id", "model_id", "alias", "model_version_id", "promotion_id")
+_ASSIGN = Prepared(
+    inserting(AliasAssignmentRow, _ASSIGNMENT).returning(*AliasAssignmentRow.__table__.c, _before.label("before"))
 )
 
 
@@ -119,10 +171,11 @@ class PromotionService(PolicyService):
                     "policy_id": policy.id,
                     "evidence": evidence,
                     "evidence_digest": digest,
-                    "creators": creators_of(change.connection, found, change.caller.principal, request.on_behalf_of),
+                    "creators": creators_of(change.connection, found, change.caller, request.on_behalf_of),
                     "requested_by": change.caller.principal,
                     "state": PromotionState.PENDING,
                     "lifetime": timedelta(seconds=policy.expires_after_s),
+                    "version": version.model_version_id,
                 },
             )
             content = {
@@ -135,8 +188,8 @@ class PromotionService(PolicyService):
                 "on_behalf_of": request.on_behalf_of,
             }
             change.record(AuditAction.PROMOTION_REQUESTED, "promotion", identity, content)
-            if version.model_version_state == ModelVersionState.DRAFT:
-                _move_version(change, version.model_version_id, ModelVersionState.VALIDATED)
+            if row.moved:
+                _record_version(change, version.model_version_id, ModelVersionState.VALIDATED)
             made = mapping.joined(
                 row,
                 model=version.model,
@@ -246,12 +299,9 @@ class PromotionService(PolicyService):
 
     @staticmethod
     def _move_alias(change: Change, row: Row[Any]) -> AliasAssignment:
-        _move_promotion(change, row.id, PromotionState.EXECUTED)
-        change.serialise("alias", f"{row.model_id}/{row.alias}")
-        before = _POINTS_AT.scalar(change.connection, {"of_model": row.model_id, "of_alias": row.alias})
-        assignment = insert_row(
+        is_approved = _EXECUTE.scalar(change.connection, {"promotion": row.id, "version": row.model_version_id})
+        assignment = _ASSIGN.one(
             change.connection,
-            AliasAssignmentRow,
             {
                 "id": new_id(),
                 "project_id": change.project,
@@ -259,6 +309,8 @@ class PromotionService(PolicyService):
                 "alias": row.alias,
                 "model_version_id": row.model_version_id,
                 "promotion_id": row.id,
+                "of_model": row.model_id,
+                "of_alias": row.alias,
             },
         )
         target = {"model": row.model, "alias": row.alias, "number": row.number}
@@ -272,11 +324,11 @@ class PromotionService(PolicyService):
             **target,
             "promotion": str(row.id),
             "after": str(row.model_version_id),
-            "before": str(before) if before else None,
+            "before": str(assignment.before) if assignment.before else None,
         }
         change.record(AuditAction.ALIAS_MOVED, "model", row.model_id, moved)
-        if row.model_version_state == ModelVersionState.VALIDATED:
-            _move_version(change, row.model_version_id, ModelVersionState.APPROVED)
+        if is_approved:
+            _record_version(change, row.model_version_id, ModelVersionState.APPROVED)
         approved_by = [given.principal for given in _decisions(row) if given.decision == "approve"]
         return mapping.alias_of(mapping.joined(assignment, model=row.model, number=row.number, approved_by=approved_by))
 
@@ -344,8 +396,7 @@ def _move_promotion(change: Change, promotion: UUID, state: PromotionState) -> N
     _MOVE_PROMOTION.all(change.connection, {"promotion": promotion, "becomes": state})
 
 
-def _move_version(change: Change, version: UUID, state: ModelVersionState) -> None:
-    _MOVE_VERSION.all(change.connection, {"version": version, "becomes": state})
+def _record_version(change: Change, version: UUID, state: ModelVersionState) -> None:
     change.record(AuditAction.MODEL_VERSION_CHANGED, "model_version", version, {"after": state.value})
 
 

@@ -17,7 +17,7 @@ from holdfast.core.run import RunState, check_run_transition, is_terminal
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.bindings import Bindings, bind_run
 from holdfast.service.environments import EnvironmentService
-from holdfast.service.outputs import artifact_rows, check_outputs, check_stored
+from holdfast.service.outputs import artifact_rows, check_outputs, find_unstored
 from holdfast.service.pipeline_runs import PipelineRunService
 from holdfast.service.staging import StagingService
 from holdfast.service.transaction import Change, new_id
@@ -25,7 +25,7 @@ from holdfast.store import mapping
 from holdfast.store.insert import insert_rows, insert_whole
 from holdfast.store.prepared import Prepared
 from holdfast.store.queries.page import page_of
-from holdfast.store.queries.runs import RUNS, outputs_of, run_by_id, surroundings_of
+from holdfast.store.queries.runs import RUNS, run_by_id, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
 from holdfast.wire.run import PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
@@ -192,14 +192,15 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             InvalidRequest: an output is missing or was not declared.
             IntegrityViolation: what is stored is not what is to be registered.
         """
-        with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
-            declared = outputs_of(connection, found.project_id, name, run).outputs
-        check_outputs(run, declared, request)
-        # Outside the transaction: the object store must not hold a lock in the database.
-        check_stored(self.objects, found.project_id, run, request.artifacts)
+        with self.transactions.read(Permission.RUN_WRITE, name) as (_, found):
+            project_id = found.project_id
+        unstored = find_unstored(self.objects, project_id, run, request.artifacts)
 
         def apply(change: Change) -> Run:
             row = run_by_id(change.connection, change.project, name, run, lock=True)
+            check_outputs(run, row.outputs, request)
+            if unstored is not None:
+                raise unstored
             # Without a fence a Run is given up, or ended by evidence; that it succeeded, only its execution can say.
             is_outside = request.fence is None and (
                 request.state is not RunState.SUCCEEDED or row.state == RunState.RECONCILING

@@ -114,7 +114,10 @@ class Change:
         )
 
     def serialise(self, kind: str, name: str) -> None:
-        """Wait until no other transaction gives numbers under this name, and make others wait until this one ends."""
+        """Wait until no other transaction works under this name, and make others wait until this one ends.
+
+        Where that is known before anything is read, it is the change's `turn`.
+        """
         _SERIALISE.all(self.connection, {"name": f"{kind}/{self.project_id}/{name}"})
 
     def nothing_changed(self) -> None:
@@ -167,6 +170,7 @@ class Transactions:
         reply: type[Reply],
         apply: Callable[[Change], Reply],
         *,
+        turn: str | None = None,
         keeps_reply: bool = True,
     ) -> Reply:
         """Apply a change once for its key and return its reply, the stored one when it was applied before.
@@ -179,6 +183,7 @@ class Transactions:
             key: the idempotency key, 1 to 200 characters, or None.
             reply: the reply's type.
             apply: makes the change and records its events.
+            turn: changes of a Project with the same turn are made one after the other, as where numbers are given.
             keeps_reply: False where the reply holds a secret; a repeated key is then refused.
 
         Raises:
@@ -192,7 +197,9 @@ class Transactions:
         is_authorised = False
         try:
             with translate(), self.engine.begin() as connection:
-                found = self._admit(connection, permission, project, key)
+                # The lock comes with what is read first, which is the round trip that there is anyway.
+                found = authorise(connection, self.caller, project, key, turn=f"{turn}/{project}" if turn else None)
+                found.access.require(permission)
                 is_authorised = True
                 if found.reply is not None:
                     return _replayed(key, digest, found.reply, reply)
@@ -222,13 +229,6 @@ class Transactions:
         if result is None:
             raise refusal or RuntimeError("a change gave no reply")
         return result
-
-    def _admit(
-        self, connection: Connection, permission: Permission, project: str | None, key: str | None
-    ) -> Authorisation:
-        found = authorise(connection, self.caller, project, key)
-        found.access.require(permission)
-        return found
 
     @staticmethod
     def _record(change: Change, reply: dict[str, object] | None) -> None:

@@ -4,17 +4,22 @@ SQLAlchemy compiles an INSERT of several rows anew each time, and psycopg's exec
 written out here, once for each number of rows up to a few; PostgreSQL plans each of them once, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, bindparam, insert, text
+from sqlalchemy import Connection, Insert, TextClause, bindparam, insert, text
 
 from holdfast.store.prepared import Prepared
 from holdfast.store.tables.base import Table
 
 TOGETHER = 8
 """More rows than this go by executemany."""
+
+
+def inserting(table: type[Table], columns: Iterable[str]) -> Insert:
+    """Return the INSERT of a row with these columns, each a parameter of its name."""
+    return insert(table).values({name: bindparam(name, type_=table.__table__.c[name].type) for name in columns})
 
 
 def insert_row(connection: Connection, table: type[Table], row: dict[str, Any]) -> Any:
@@ -54,8 +59,8 @@ def written_out(table: type[Table], columns: tuple[str, ...], count: int, prefix
 
 
 @cache
-def _row(table: type[Table], _columns: tuple[str, ...]) -> Prepared:
-    return Prepared(insert(table).returning(*table.__table__.c))
+def _row(table: type[Table], columns: tuple[str, ...]) -> Prepared:
+    return Prepared(inserting(table, columns).returning(*table.__table__.c))
 
 
 @cache

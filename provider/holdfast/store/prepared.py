@@ -29,6 +29,9 @@ _DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar", json_serializer=dumps_
 _NONE: Mapping[str, Any] = {}
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 _BYTEA = psycopg.adapters.types["bytea"].oid
+# As the numbers that libpq's wrapper gives: a look at a member of an enumeration costs as much as the comparison.
+_DONE = frozenset((int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)))
+_IDLE = int(TransactionStatus.IDLE)
 _numbers = count(1)
 
 
@@ -36,7 +39,7 @@ class Prepared:
     """A statement that is compiled at its first execution; its rows are named tuples.
 
     Args:
-        statement: all that varies is in its parameters. An INSERT without VALUES gets the columns that its first execution gives.
+        statement: all that varies is in its parameters.
     """
 
     def __init__(self, statement: Executable) -> None:
@@ -46,7 +49,7 @@ class Prepared:
     def all(self, connection: Connection, values: Mapping[str, Any] = _NONE) -> list[Any]:
         """Run it and return its rows; raises what SQLAlchemy would raise."""
         if (compiled := self._compiled) is None:
-            compiled = self._compiled = _Compiled(self._statement, values)
+            compiled = self._compiled = _Compiled(self._statement)
         return compiled.run(connection, values)
 
     def one(self, connection: Connection, values: Mapping[str, Any] = _NONE) -> Any:
@@ -71,10 +74,10 @@ class Prepared:
 class _Compiled:
     """The SQL of a statement, and how its parameters and its rows are converted; the same for all connections."""
 
-    def __init__(self, statement: Executable, values: Mapping[str, Any]) -> None:
+    def __init__(self, statement: Executable) -> None:
         if not isinstance(statement, ClauseElement):
             raise TypeError(f"{statement!r} cannot be compiled")
-        compiled = statement.compile(dialect=_DIALECT, column_keys=list(values))
+        compiled = statement.compile(dialect=_DIALECT)
         if not isinstance(compiled, SQLCompiler) or compiled.literal_execute_params or compiled.post_compile_params:
             raise TypeError(f"{compiled} is a statement that SQLAlchemy completes for each execution")
         self.sql = str(compiled)
@@ -135,7 +138,7 @@ class _Session:
         """Run a statement in the connection's transaction, which begins now where there is none; raises psycopg.Error."""
         connection = self._connection
         server = connection.pgconn
-        if not connection.autocommit and server.transaction_status == TransactionStatus.IDLE:
+        if server.transaction_status == _IDLE and not connection.autocommit:
             self._check(server.exec_(_BEGIN))
         converter = self._converters.get(statement)
         if converter is None:
@@ -150,7 +153,7 @@ class _Session:
         return converter.load_rows(0, result.ntuples, statement.row(result))
 
     def _check(self, result: PGresult) -> None:
-        if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        if result.status in _DONE:
             return
         if result.error_field(DiagnosticField.SQLSTATE) is None:
             # Not the server says so but libpq: it has lost the server, whether or not it calls the connection bad already.

@@ -30,7 +30,7 @@ def write_record(connection: Connection, events: Sequence[dict[str, Any]], reply
 
 _KEEP = (
     f"INSERT INTO {IdempotencyReplyRow.__table__} (principal, key, request_digest, reply)"  # noqa: S608 - our own names
-    " VALUES (:principal, :key, :request_digest, CAST(:reply AS jsonb))"
+    " VALUES (:principal, :key, :request_digest, CAST(:reply AS json))"
 )
 _REPLY = Prepared(text(_KEEP))
 

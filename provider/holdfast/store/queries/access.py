@@ -42,6 +42,7 @@ _TOKEN = (
     ServiceTokenRow.name.label("token_name"),
     ServiceTokenRow.secret_hash,
     ServiceTokenRow.scope,
+    ServiceTokenRow.created_by,
     ServiceTokenRow.revoked_at,
     (ServiceTokenRow.expires_at <= func.now()).label("is_expired"),
     _ITS_PROJECT.name.label("token_project"),
@@ -56,6 +57,8 @@ _AUTHORISE = Prepared(
         IdempotencyReplyRow.request_digest,
         IdempotencyReplyRow.reply,
         *_TOKEN,
+        # Strict functions: of NULL they return NULL, and no lock is taken.
+        func.pg_advisory_xact_lock(func.hashtextextended(bindparam("turn", type_=Text), 0)),
     )
     .select_from(_ONE)
     .outerjoin(ProjectRow, ProjectRow.name == bindparam("project"))
@@ -69,9 +72,17 @@ _AUTHORISE = Prepared(
 
 
 def authorise(
-    connection: Connection, caller: Caller | Bearer, project: str | None, key: str | None = None
+    connection: Connection,
+    caller: Caller | Bearer,
+    project: str | None,
+    key: str | None = None,
+    *,
+    turn: str | None = None,
 ) -> Authorisation:
     """Return what the caller is to the Project (or to the platform) and the reply that its key has got before, if any.
+
+    With a turn it waits until no other transaction has the turn of this name, and makes others wait until this one ends. What it returns
+    may then be older than the waiting; whatever is read next is not.
 
     Raises:
         Unauthenticated: the caller bears a token that is not good.
@@ -82,6 +93,7 @@ def authorise(
         "principal": caller.principal,
         "key": key,
         "token": caller.token if isinstance(caller, Bearer) else None,
+        "turn": turn,
     }
     row = _AUTHORISE.one(connection, values)
     if isinstance(caller, Bearer):
@@ -128,6 +140,7 @@ def _token_of(row: Any) -> ServiceToken | None:
         secret_hash=row.secret_hash,
         project=row.token_project,
         scope=frozenset(Permission(item) for item in row.scope),
+        created_by=row.created_by,
         is_revoked=row.revoked_at is not None,
         is_expired=row.is_expired,
     )

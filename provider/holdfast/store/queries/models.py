@@ -118,7 +118,11 @@ _VERSION = Prepared(
 )
 _PROMOTION_HERE = (PromotionRow.project_id == _IN_PROJECT, PromotionRow.id == bindparam("promotion"))
 _PROMOTION = Prepared(PROMOTIONS.where(*_PROMOTION_HERE))
-_LOCK_PROMOTION = Prepared(select(PromotionRow.id).where(*_PROMOTION_HERE).with_for_update())
+# Together with its alias, whose history is written by one execution at a time.
+_ITS_ALIAS = func.hashtextextended(func.concat("alias/", PromotionRow.model_id, "/", PromotionRow.alias), 0)
+_LOCK_PROMOTION = Prepared(
+    select(PromotionRow.id, func.pg_advisory_xact_lock(_ITS_ALIAS)).where(*_PROMOTION_HERE).with_for_update()
+)
 _NEWEST_POLICY = Prepared(
     select(*PromotionPolicyRow.__table__.c)
     .where(PromotionPolicyRow.project_id == _IN_PROJECT, PromotionPolicyRow.name == bindparam("policy"))

@@ -1,10 +1,9 @@
 """Runs with what they are bound to, and the lookups that creating one needs."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Select, Uuid, and_, bindparam, func, literal, select, true
+from sqlalchemy import ARRAY, Connection, Label, Select, Uuid, and_, bindparam, func, literal, select, true
 from sqlalchemy.orm import aliased
 
 from holdfast.core.errors import NotFound
@@ -91,6 +90,18 @@ _before = (
     .limit(1)
     .lateral("before")
 )
+
+
+def _inputs_among(table: type[DatasetVersionRow | ArtifactRow], wanted: str) -> Label[Any]:
+    """Return digest (hexadecimal) and state of those that are in the Project, by id."""
+    facts = func.jsonb_build_array(func.encode(table.digest, "hex"), table.state)
+    here = table.project_id == bindparam("in_project")
+    found = select(func.jsonb_object_agg(table.id, facts)).where(
+        here, table.id == func.any(bindparam(wanted, type_=ARRAY(Uuid)))
+    )
+    return found.scalar_subquery().label(wanted)
+
+
 _ONE = select(literal(1).label("one")).subquery()
 _SURROUNDINGS = Prepared(
     select(
@@ -104,6 +115,8 @@ _SURROUNDINGS = Prepared(
         PipelineRunRow.dag_id,
         _before.c.id.label("earlier_run"),
         _before.c.state.label("earlier_state"),
+        _inputs_among(DatasetVersionRow, "dataset_versions"),
+        _inputs_among(ArtifactRow, "artifacts"),
     )
     .select_from(_ONE)
     .outerjoin(
@@ -142,9 +155,11 @@ def _no_run(run: UUID, project: str) -> NotFound:
 def surroundings_of(connection: Connection, project_id: UUID, request: RunRequest) -> Any:
     """Return what there is already around a Run that is to be created, in one round trip.
 
-    That is the Run of the same try (`same_run`), the newest EnvironmentLock of the name, the PipelineRun's Dag, and the Run of the newest
-    earlier try of the same task instance; each None where there is none.
+    That is the Run of the same try (`same_run`), the newest EnvironmentLock of the name, the PipelineRun's Dag, the Run of the newest
+    earlier try of the same task instance, each None where there is none; and those of its inputs that are there (`dataset_versions`,
+    `artifacts`), with digest and state by id.
     """
+    inputs = request.inputs.values()
     return _SURROUNDINGS.one(
         connection,
         {
@@ -155,32 +170,10 @@ def surroundings_of(connection: Connection, project_id: UUID, request: RunReques
             "task_id": request.task_id,
             "map_index": request.map_index,
             "try_number": request.try_number,
+            "dataset_versions": [ref.dataset_version for ref in inputs if ref.dataset_version is not None],
+            "artifacts": [ref.artifact for ref in inputs if ref.artifact is not None],
         },
     )
-
-
-def _digests(table: type[DatasetVersionRow | ArtifactRow]) -> Prepared:
-    here = table.project_id == bindparam("in_project")
-    return Prepared(
-        select(table.id, table.digest, table.state).where(
-            here, table.id == func.any(bindparam("wanted", type_=ARRAY(Uuid)))
-        )
-    )
-
-
-_DATASET_VERSIONS, _ARTIFACTS = _digests(DatasetVersionRow), _digests(ArtifactRow)
-
-
-def digests_of(
-    connection: Connection, project_id: UUID, dataset_versions: Iterable[UUID], artifacts: Iterable[UUID]
-) -> dict[UUID, tuple[bytes, str]]:
-    """Return digest and state of the DatasetVersions and Artifacts that are in the Project."""
-    found = {}
-    for statement, wanted in ((_DATASET_VERSIONS, list(dataset_versions)), (_ARTIFACTS, list(artifacts))):
-        if wanted:
-            rows = statement.all(connection, {"in_project": project_id, "wanted": wanted})
-            found.update({row.id: (row.digest, row.state) for row in rows})
-    return found
 
 
 def newest_try(connection: Connection, pipeline_run: UUID, task_id: str, map_index: int) -> UUID | None:

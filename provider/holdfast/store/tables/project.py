@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
 from holdfast.core.access import Role
@@ -104,5 +105,6 @@ class IdempotencyReplyRow(Table):
     principal: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     request_digest: Mapped[Bytes]
-    reply: Mapped[Document | None]
+    # Not jsonb: it is read as a whole or not at all, and as it was given.
+    reply: Mapped[Document | None] = mapped_column(JSON)
     created_at: Mapped[CreatedAt]
