@@ -1,10 +1,11 @@
 """Who calls, what the caller is to a Project, and what was answered before, in one round trip."""
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, func, literal, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, literal, or_, outerjoin, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 from sqlalchemy.types import Text
@@ -47,28 +48,26 @@ _TOKEN = (
     (ServiceTokenRow.expires_at <= func.now()).label("is_expired"),
     _ITS_PROJECT.name.label("token_project"),
 )
-_AUTHORISE = Prepared(
-    select(
-        ProjectRow.id,
-        ProjectRow.archived_at,
-        ProjectRow.project_class,
-        ProjectRow.data_plane,
-        _roles.label("roles"),
-        IdempotencyReplyRow.request_digest,
-        IdempotencyReplyRow.reply,
-        *_TOKEN,
-        # Strict functions: of NULL they return NULL, and no lock is taken.
-        func.pg_advisory_xact_lock(func.hashtextextended(bindparam("turn", type_=Text), 0)),
-    )
-    .select_from(_ONE)
-    .outerjoin(ProjectRow, ProjectRow.name == bindparam("project"))
-    .outerjoin(
-        IdempotencyReplyRow,
-        and_(IdempotencyReplyRow.principal == bindparam("principal"), IdempotencyReplyRow.key == bindparam("key")),
-    )
-    .outerjoin(ServiceTokenRow, ServiceTokenRow.id == bindparam("token"))
-    .outerjoin(_ITS_PROJECT, _ITS_PROJECT.id == ServiceTokenRow.project_id)
-)
+# Strict functions: of NULL they return NULL, and no lock is taken.
+_LOCK = func.pg_advisory_xact_lock(func.hashtextextended(bindparam("turn", type_=Text), 0))
+
+
+@cache
+def _authorising(*, bears_token: bool, has_key: bool) -> Prepared:
+    """Return the statement for such a call; every call begins with it, so it asks for nothing that the call cannot have."""
+    columns: list[Any] = [ProjectRow.id, ProjectRow.archived_at, ProjectRow.project_class, ProjectRow.data_plane]
+    found = outerjoin(_ONE, ProjectRow, ProjectRow.name == bindparam("project"))
+    if bears_token:
+        columns += _TOKEN
+        found = found.outerjoin(ServiceTokenRow, ServiceTokenRow.id == bindparam("token"))
+        found = found.outerjoin(_ITS_PROJECT, _ITS_PROJECT.id == ServiceTokenRow.project_id)
+    else:
+        columns += [_roles.label("roles")]
+    if has_key:
+        columns += [IdempotencyReplyRow.request_digest, IdempotencyReplyRow.reply]
+        of_the_caller = IdempotencyReplyRow.principal == bindparam("principal")
+        found = found.outerjoin(IdempotencyReplyRow, and_(of_the_caller, IdempotencyReplyRow.key == bindparam("key")))
+    return Prepared(select(*columns, _LOCK).select_from(found))
 
 
 def authorise(
@@ -87,18 +86,15 @@ def authorise(
     Raises:
         Unauthenticated: the caller bears a token that is not good.
     """
-    values = {
-        "project": project,
-        "subjects": [] if isinstance(caller, Bearer) else list(caller.subjects),
-        "principal": caller.principal,
-        "key": key,
-        "token": caller.token if isinstance(caller, Bearer) else None,
-        "turn": turn,
-    }
-    row = _AUTHORISE.one(connection, values)
+    values: dict[str, Any] = {"project": project, "turn": turn}
+    if key is not None:
+        values |= {"principal": caller.principal, "key": key}
+    bears_token = isinstance(caller, Bearer)
+    values |= {"token": caller.token} if isinstance(caller, Bearer) else {"subjects": list(caller.subjects)}
+    row = _authorising(bears_token=bears_token, has_key=key is not None).one(connection, values)
     if isinstance(caller, Bearer):
-        caller = check_bearer(caller, _token_of(row))
-    if caller.principal.startswith("system:"):
+        caller, roles = check_bearer(caller, _token_of(row)), frozenset[Role]()
+    elif caller.principal.startswith("system:"):
         roles = frozenset(Role)
     else:
         roles = frozenset(Role(role) for role in row.roles or ())
@@ -110,7 +106,7 @@ def authorise(
         is_archived=row.archived_at is not None,
         project_class=row.project_class or "",
         data_plane=row.data_plane or "",
-        reply=(row.request_digest, row.reply) if row.request_digest is not None else None,
+        reply=(row.request_digest, row.reply) if key is not None and row.request_digest is not None else None,
     )
 
 
@@ -132,6 +128,11 @@ def identify(connection: Connection, bearer: Bearer) -> Caller:
     return check_bearer(bearer, _token_of(row) if row is not None else None)
 
 
+@lru_cache(maxsize=1000)
+def _scope_of(names: tuple[str, ...]) -> frozenset[Permission]:
+    return frozenset(Permission(name) for name in names)
+
+
 def _token_of(row: Any) -> ServiceToken | None:
     if row.secret_hash is None:
         return None
@@ -139,7 +140,7 @@ def _token_of(row: Any) -> ServiceToken | None:
         name=row.token_name,
         secret_hash=row.secret_hash,
         project=row.token_project,
-        scope=frozenset(Permission(item) for item in row.scope),
+        scope=_scope_of(tuple(row.scope)),
         created_by=row.created_by,
         is_revoked=row.revoked_at is not None,
         is_expired=row.is_expired,
