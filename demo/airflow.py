@@ -6,6 +6,7 @@ import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,17 @@ def connection(
 
 
 def prepare(state: State, environment: Mapping[str, str], users: Mapping[str, Any]) -> None:
-    """Migrate Airflow's database and create roles and users, as `demo.users` reads them."""
-    _run(state, [str(_BIN / "airflow"), "db", "migrate"], environment, "")
+    """Migrate Airflow's database and create roles and users, as `demo.users` takes them; not again, unless something else is asked for."""
+    wanted = {
+        "versions": {package: version(package) for package in ("apache-airflow", "apache-airflow-providers-fab")},
+        "roles": users["roles"],
+        "users": {name: role for name, (role, _) in users["users"].items()},
+    }
+    if state.recall("prepared") == wanted:
+        return
     environment = {**environment, "PYTHONPATH": str(_REPOSITORY)}
-    _run(state, [sys.executable, "-m", "demo.users"], environment, json.dumps(users))
+    _run(state, [sys.executable, "-m", "demo.prepare"], environment, json.dumps(users))
+    state.remember("prepared", wanted)
 
 
 def start(group: Supervisor, shared: Mapping[str, str], service: Mapping[str, str], worker: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from typing import Self
 
 from demo.failure import DemoFailure
 
-_GRACE_S = 20
+_GRACE_S = 8
 _REPEAT_S = 4
 _PR_SET_PDEATHSIG = 1
 
@@ -67,7 +67,7 @@ class Supervisor:
             time.sleep(0.3)
 
     def stop(self) -> None:
-        """End every process: SIGTERM, again every four seconds, and SIGKILL to the sessions of those that do not go."""
+        """End every process: SIGTERM, again after four seconds, and SIGKILL to the sessions of those that do not go."""
         deadline = time.monotonic() + _GRACE_S
         running = list(reversed(self._processes.values()))
         while running and time.monotonic() < deadline:

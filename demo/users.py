@@ -1,7 +1,5 @@
-"""Airflow's users and roles. Runs in a process of its own with Airflow's environment: `python -m demo.users < users.json`."""
+"""Airflow's users and roles."""
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,22 +21,22 @@ USERS = {
 
 
 def described(passwords: Mapping[str, str]) -> dict[str, Any]:
-    """Return the demo's roles and users as `main` reads them."""
+    """Return the demo's roles and users as `create` takes them."""
     return {"roles": ROLES, "users": {user: [role, passwords[user]] for user, role in USERS.items()}}
 
 
-def main() -> None:
-    """Create roles and users that are not there yet; the same again changes nothing.
+def create(wanted: Mapping[str, Any]) -> None:
+    """Create roles and users that are not there yet, in a process with Airflow's environment; the same again changes nothing.
 
-    Reads `{"roles": {role: stock role}, "users": {user: [role, password]}}`. The roles may enter Holdfast; a user may have a stock
-    role, which may not.
+    Args:
+        wanted: `{"roles": {role: stock role}, "users": {user: [role, password]}}`. The roles may enter Holdfast; a user may have a
+            stock role, which may not.
     """
     from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
     from airflow.providers.fab.www.security_appless import ApplessAirflowSecurityManager
     from airflow.utils.session import create_session
     from werkzeug.security import generate_password_hash
 
-    wanted: dict[str, Any] = json.load(sys.stdin)
     with create_session(scoped=False) as session:
         manager: FabAirflowSecurityManagerOverride = ApplessAirflowSecurityManager(session)
         manager.sync_roles()
@@ -64,7 +62,3 @@ def _add_user(session: Any, name: str, role: Any, password_hash: str) -> None:
     user.email, user.active, user.roles, user.password = f"{name}@localhost", True, [role], password_hash
     session.add(user)
     session.commit()
-
-
-if __name__ == "__main__":
-    main()
