@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SUITES = ("tests/contract", "tests/migrations", "tests/cli")
+SUITES = (
+    "tests/contract",
+    "tests/migrations",
+    "tests/cli/test_process.py::test_the_api_alone_answers_to_service_tokens_and_logs_no_grant",
+)
 
 
 @pytest.fixture(scope="module")
