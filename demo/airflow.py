@@ -63,6 +63,8 @@ def environment(state: State, postgres: PostgresServer, port: int, bundles: list
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(state.port("worker-log-port", LOG_PORTS[::2])),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(state.port("trigger-log-port", LOG_PORTS[1::2])),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        # The Dag bundle looks for it before it takes the repository's path.
+        "AIRFLOW_CONN_GIT_DEFAULT": json.dumps({"conn_type": "git"}),
     }
 
 

@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, Interval, Label, Row, bindparam, func, literal, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import Row
 
 from holdfast.core.access import Permission, Role
 from holdfast.core.audit import AuditAction, Outcome
@@ -28,8 +27,13 @@ from holdfast.service.evidence import collect_evidence, creators_of, find_change
 from holdfast.service.policies import PolicyService, gates_of
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
-from holdfast.store.insert import inserting
-from holdfast.store.prepared import Prepared
+from holdfast.store.promotion import (
+    assign_alias,
+    execute_promotion,
+    insert_decision,
+    insert_promotion,
+    move_promotion,
+)
 from holdfast.store.queries.models import (
     ALIASES,
     PROMOTIONS,
@@ -39,12 +43,7 @@ from holdfast.store.queries.models import (
     promotion_by_id,
 )
 from holdfast.store.queries.page import page_of
-from holdfast.store.tables import (
-    AliasAssignmentRow,
-    ModelVersionRow,
-    PromotionDecisionRow,
-    PromotionRow,
-)
+from holdfast.store.tables import AliasAssignmentRow, PromotionRow
 from holdfast.wire.canonical import document_digest
 from holdfast.wire.model import (
     AliasAssignment,
@@ -55,77 +54,6 @@ from holdfast.wire.model import (
     PromotionRequest,
 )
 from holdfast.wire.types import Page
-
-
-# Statements that stand here are built once; building one costs more than running it.
-def _version_moves(before: ModelVersionState, after: ModelVersionState) -> CTE:
-    """Return a part of a statement that takes a ModelVersion from one state to another, if it is in that one."""
-    moves = update(ModelVersionRow).where(ModelVersionRow.id == bindparam("version"))
-    # Literals: a parameter named like the column is the statement's own.
-    is_before = ModelVersionRow.state == literal(before.value)
-    return moves.where(is_before).values(state=literal(after.value)).returning(ModelVersionRow.id).cte("moved")
-
-
-def _count_of(moved: CTE) -> Label[int]:
-    return select(func.count()).select_from(moved).scalar_subquery().label("moved")
-
-
-_VALIDATED = _version_moves(ModelVersionState.DRAFT, ModelVersionState.VALIDATED)
-_INSERT = Prepared(
-    inserting(
-        PromotionRow,
-        (
-            "id",
-            "project_id",
-            "model_id",
-            "model_version_id",
-            "alias",
-            "policy_id",
-            "evidence",
-            "evidence_digest",
-            "creators",
-            "requested_by",
-            "state",
-        ),
-    )
-    .values(expires_at=func.now() + bindparam("lifetime", type_=Interval))
-    .add_cte(_VALIDATED)
-    .returning(*PromotionRow.__table__.c, _count_of(_VALIDATED))
-)
-_DECISION = (
-    "promotion_id",
-    "project_id",
-    "creators",
-    "principal",
-    "roles",
-    "decision",
-    "evidence_digest",
-    "reason",
-)
-_INSERT_DECISION = Prepared(inserting(PromotionDecisionRow, _DECISION).returning(PromotionDecisionRow.created_at))
-_MOVE_PROMOTION = Prepared(
-    update(PromotionRow).where(PromotionRow.id == bindparam("promotion")).values(state=bindparam("becomes"))
-)
-_APPROVED = _version_moves(ModelVersionState.VALIDATED, ModelVersionState.APPROVED)
-_EXECUTE = Prepared(
-    update(PromotionRow)
-    .where(PromotionRow.id == bindparam("promotion"))
-    .values(state=literal(PromotionState.EXECUTED.value))
-    .add_cte(_APPROVED)
-    .returning(_count_of(_APPROVED))
-)
-_earlier = aliased(AliasAssignmentRow)
-_before = (
-    select(_earlier.model_version_id)
-    .where(_earlier.model_id == bindparam("of_model"), _earlier.alias == bindparam("of_alias"))
-    .order_by(_earlier.valid_from.desc(), _earlier.recorded_at.desc())
-    .limit(1)
-    .scalar_subquery()
-)
-_ASSIGNMENT = ("id", "project_id", "model_id", "alias", "model_version_id", "promotion_id")
-_ASSIGN = Prepared(
-    inserting(AliasAssignmentRow, _ASSIGNMENT).returning(*AliasAssignmentRow.__table__.c, _before.label("before"))
-)
 
 
 @dataclass(frozen=True)
@@ -160,7 +88,7 @@ class PromotionService(PolicyService):
             ]
             _check_gates(request, policy, results)
             identity = new_id()
-            row = _INSERT.one(
+            row = insert_promotion(
                 change.connection,
                 {
                     "id": identity,
@@ -174,9 +102,8 @@ class PromotionService(PolicyService):
                     "creators": creators_of(change.connection, found, change.caller, request.on_behalf_of),
                     "requested_by": change.caller.principal,
                     "state": PromotionState.PENDING,
-                    "lifetime": timedelta(seconds=policy.expires_after_s),
-                    "version": version.model_version_id,
                 },
+                timedelta(seconds=policy.expires_after_s),
             )
             content = {
                 "model": version.model,
@@ -236,7 +163,7 @@ class PromotionService(PolicyService):
                 "evidence_digest": row.evidence_digest,
                 "reason": request.reason,
             }
-            decided_at = _INSERT_DECISION.scalar(
+            decided_at = insert_decision(
                 change.connection,
                 {**given, "promotion_id": promotion, "project_id": change.project, "creators": row.creators},
             )
@@ -249,7 +176,7 @@ class PromotionService(PolicyService):
                 state = PromotionState.APPROVED
             else:
                 return after
-            _move_promotion(change, promotion, state)
+            move_promotion(change.connection, promotion, state)
             return after.model_copy(update={"state": state})
 
         return self.transactions.change(
@@ -282,7 +209,7 @@ class PromotionService(PolicyService):
             )
             found = foundations_of(change.connection, change.project, name, row.model_version_id)
             if (refusal := _changed_evidence(name, row, found) or changed_bytes) is not None:
-                _move_promotion(change, promotion, PromotionState.VOIDED)
+                move_promotion(change.connection, promotion, PromotionState.VOIDED)
                 content = {"evidence_digest": text_of(row.evidence_digest), "alias": row.alias}
                 change.record(AuditAction.PROMOTION_VOIDED, "promotion", promotion, content, reason=str(refusal))
                 change.refuse(refusal)
@@ -299,8 +226,8 @@ class PromotionService(PolicyService):
 
     @staticmethod
     def _move_alias(change: Change, row: Row[Any]) -> AliasAssignment:
-        is_approved = _EXECUTE.scalar(change.connection, {"promotion": row.id, "version": row.model_version_id})
-        assignment = _ASSIGN.one(
+        is_approved = execute_promotion(change.connection, row.id, row.model_version_id)
+        assignment = assign_alias(
             change.connection,
             {
                 "id": new_id(),
@@ -309,8 +236,6 @@ class PromotionService(PolicyService):
                 "alias": row.alias,
                 "model_version_id": row.model_version_id,
                 "promotion_id": row.id,
-                "of_model": row.model_id,
-                "of_alias": row.alias,
             },
         )
         target = {"model": row.model, "alias": row.alias, "number": row.number}
@@ -390,10 +315,6 @@ def _decision_refusal(row: Any, promotion: UUID, principal: str, request: Decisi
             f"{principal} has decided on promotion {promotion} already", remedy="A decision is given once"
         )
     return None
-
-
-def _move_promotion(change: Change, promotion: UUID, state: PromotionState) -> None:
-    _MOVE_PROMOTION.all(change.connection, {"promotion": promotion, "becomes": state})
 
 
 def _record_version(change: Change, version: UUID, state: ModelVersionState) -> None:
