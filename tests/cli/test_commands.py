@@ -69,6 +69,26 @@ def test_the_roots_options_may_stand_anywhere(cli: Cli, story: Story) -> None:
     assert "no Project 'elsewhere'" in cli.refused(3, "run", "list", "--project", "elsewhere")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "show"), "Missing argument"),
+        (("run", "show", "seven"), "UUID"),
+        (("run", "list", "--limit", "0"), "--limit"),
+        (("run", "list", "--colour"), "--colour"),
+        (("run", "begin"), "begin"),
+    ],
+)
+def test_words_that_are_wrong_are_an_error_as_json_where_json_is_asked_for(
+    words: tuple[str, ...], said: str, cli: Cli
+) -> None:
+    result = cli.run(*words, "-o", "json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    error = json.loads(result.stderr)["error"]
+    assert (error["title"], error["remedy"], said in error["detail"]) == ("invalid request", "See --help", True)
+    assert "Usage" in cli.run(*words).stderr
+
+
 def test_a_project_is_made_looked_at_and_archived(cli: Cli) -> None:
     name, install = f"p{secrets.token_hex(5)}", cli.as_("system:install")
     made = install.json("project", "create", name, "--owner", "a team")

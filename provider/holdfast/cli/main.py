@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from holdfast import __version__
 from holdfast.cli import (
@@ -81,6 +82,11 @@ class _OptionsAnywhere(TyperGroup):
             refusal = error
         except ValidationError as error:
             refusal = _refusal_of(error)
+        except TyperException as error:
+            session, said = ctx.find_object(Session), getattr(error, "format_message", error.__str__)()
+            if session is None or session.present.output is not Output.JSON or not said:
+                raise
+            refusal = errors.InvalidRequest(said, remedy="See --help")
         ctx.find_object(Session).present.error(refusal)
         raise typer.Exit(EXIT_CODES[type(refusal)])
 
