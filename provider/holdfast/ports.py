@@ -4,8 +4,8 @@ Every function that changes something takes an idempotency key: the same key wit
 with another request is a `StateConflict`. Without a key the caller forgoes that. `project` is a Project's name.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -190,6 +190,19 @@ class ObjectFacts:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """A URL that is leave in itself, and so a secret.
+
+    Attributes:
+        url: good for one method, key and content, until a time.
+        headers: what the call has to carry beside Content-Length, exactly so; the signature covers it.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class ObjectStore(Protocol):
     """Versioned objects that are written once and checked by digest when read."""
 
@@ -203,6 +216,6 @@ class ObjectStore(Protocol):
 
     def grant(
         self, method: str, key: str, *, version_id: str | None, digest: bytes, size_bytes: int, expires_at: datetime
-    ) -> str:
-        """Return a URL that allows one method on one object until a time; it is a secret."""
+    ) -> SignedUrl:
+        """Return a URL that allows one method on one object with this content until a time."""
         ...

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Engine
 
 from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest
 from holdfast.objects.filesystem import FilesystemStore
+from holdfast.ports import ObjectStore
 from holdfast.service.governance import GovernanceService
 from holdfast.store.engine import open_engine
 
@@ -61,14 +62,10 @@ class _Environment(BaseSettings):
         try:
             return cls(**values)
         except ValidationError as error:
+            problems = error.errors(include_input=False, include_url=False, include_context=False)
             names = ", ".join(
-                sorted(
-                    {
-                        f"HOLDFAST_{str(item['loc'][0]).upper()} ({item['msg']})"
-                        for item in error.errors(include_input=False)
-                    }
-                )
-            )
+                sorted({f"HOLDFAST_{str(item['loc'][0]).upper()} ({item['msg']})" for item in problems if item["loc"]})
+            ) or "; ".join(item["msg"] for item in problems)
             raise InvalidRequest(
                 f"the settings are missing or wrong: {names}",
                 remedy="Set them in the environment; docs/reference/settings.md lists them",
@@ -79,9 +76,18 @@ class Settings(_Environment):
     """What a service process needs to know."""
 
     database_url: DatabaseUrl = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
-    objects_root: Annotated[Path, AfterValidator(_absolute)] = Field(
-        description="absolute directory of the file system object store"
+    objects_root: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        default=None, description="absolute directory of the file system object store, for one machine"
     )
+    s3_bucket: str | None = Field(
+        default=None,
+        min_length=3,
+        description="bucket of the S3 object store, with versions and Object Lock; either this or a directory",
+    )
+    s3_endpoint_url: str | None = Field(
+        default=None, description="URL of the S3 server; Amazon's own where none is given"
+    )
+    s3_region: str = Field(default="us-east-1", description="region, as the S3 server calls it")
     grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
     api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
     body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
@@ -90,11 +96,34 @@ class Settings(_Environment):
     )
     pool_size: int = Field(default=10, ge=1, le=200, description="database connections at most, kept open")
 
+    @model_validator(mode="after")
+    def _check_one_store(self) -> Self:
+        if (self.objects_root is None) == (self.s3_bucket is None):
+            raise ValueError("exactly one of HOLDFAST_OBJECTS_ROOT and HOLDFAST_S3_BUCKET names the object store")
+        return self
+
 
 class OwnerSettings(_Environment):
     """What `holdfast db` needs to know, and nothing else does: the owner's login never reaches a service process."""
 
     owner_url: DatabaseUrl = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
+
+
+def _open_store(settings: Settings) -> ObjectStore:
+    if settings.objects_root is not None:
+        key = settings.grant_key.get_secret_value().encode()
+        return FilesystemStore(settings.objects_root, key, settings.api_url)
+    # Only an installation with S3 has boto3; its credentials come as boto3 finds them, from a workload identity for one.
+    try:
+        import boto3
+    except ImportError:
+        raise InvalidRequest(
+            "HOLDFAST_S3_BUCKET is set and boto3 is not installed", remedy="Install holdfast[s3]"
+        ) from None
+    from holdfast.objects.s3 import S3Store
+
+    bucket = settings.s3_bucket or ""
+    return S3Store(bucket, boto3.Session(), endpoint_url=settings.s3_endpoint_url, region=settings.s3_region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +132,13 @@ class Platform:
 
     settings: Settings
     engine: Engine
-    objects: FilesystemStore
+    objects: ObjectStore
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Return the platform of these settings; nothing is connected yet."""
         engine = open_engine(settings.database_url.get_secret_value(), pool_size=settings.pool_size)
-        key = settings.grant_key.get_secret_value().encode()
-        return cls(settings, engine, FilesystemStore(settings.objects_root, key, settings.api_url))
+        return cls(settings, engine, _open_store(settings))
 
     def governance(self, caller: Caller | Bearer) -> GovernanceService:
         """Return the governance functions on behalf of a caller."""

@@ -56,8 +56,11 @@ def test_the_errors_page_maps_as_the_edges_do(here: Path) -> None:
 
 def test_every_dependency_has_its_line(here: Path) -> None:
     project = tomllib.loads((here / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["airflow"]]
-    wanted += [item for group in project["dependency-groups"].values() for item in group if isinstance(item, str)]
+    groups = [*project["project"]["optional-dependencies"].values(), *project["dependency-groups"].values()]
+    wanted = [
+        *project["project"]["dependencies"],
+        *(item for group in groups for item in group if isinstance(item, str)),
+    ]
     names = {re.split(r"[\[=><]", item)[0] for item in wanted}
     text = (here / "docs/explanation/dependencies.md").read_text()
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]

@@ -11,12 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from holdfast.core.access import Role
+from holdfast.objects.filesystem import FilesystemStore
 from holdfast.wire.dataset import DatasetVersionRequest, FileEntry
 from holdfast.wire.model import ApprovalGateSpec, MetricGateSpec, ModelVersionRequest, PolicyRequest, PromotionRequest
 from holdfast.wire.project import ProjectRequest, RoleBindingRequest
 from holdfast.wire.run import (
     CodeRef,
     EnvironmentRequest,
+    Grant,
     InputRef,
     OutputFile,
     PipelineRunRequest,
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from holdfast.objects.filesystem import FilesystemStore
-    from holdfast.ports import Governance
+    from holdfast.ports import Governance, ObjectStore
     from holdfast.wire.model import ModelVersion, Promotion
 
 COMMIT = "c0ffee" * 6 + "c0ff"
@@ -50,12 +51,12 @@ class Story:
     """One Project: `mia` maintains it, `olaf` is its Security Officer, `vera` only looks."""
 
     act_as: Callable[[str], Governance]
-    objects: FilesystemStore
+    objects: ObjectStore
     project: str
     dataset: UUID | None = None
 
     @classmethod
-    def begin(cls, act_as: Callable[[str], Governance], objects: FilesystemStore, **more: Any) -> Story:
+    def begin(cls, act_as: Callable[[str], Governance], objects: ObjectStore, **more: Any) -> Story:
         story = cls(act_as, objects, f"p{secrets.token_hex(6)}")
         install = act_as("system:install")
         install.projects.create(ProjectRequest(name=story.project, owner="a team", **more))
@@ -134,18 +135,19 @@ class Story:
                 digest=grant.digest,
                 size_bytes=grant.size_bytes,
                 object_key=grant.object_key,
-                version_id=self._put(grant.url, grant.object_key, content[grant.name]),
+                version_id=self._put(grant, content[grant.name]),
             )
             for grant in grants
         ]
 
-    def _put(self, url: str, key: str, body: bytes) -> str:
-        if url.startswith("http://127.0.0.1:1/"):
-            assert "grant_token" in parse_qs(urlsplit(url).query)
-            return self.objects.write(key, [body], hashlib.sha256(body).digest(), len(body)).version_id
-        reply = httpx.put(url, content=body)
+    def _put(self, grant: Grant, body: bytes) -> str:
+        if grant.url.startswith("http://127.0.0.1:1/"):
+            assert "grant_token" in parse_qs(urlsplit(grant.url).query)
+            assert isinstance(self.objects, FilesystemStore)
+            return self.objects.write(grant.object_key, [body], hashlib.sha256(body).digest(), len(body)).version_id
+        reply = httpx.put(grant.url, content=body, headers=grant.headers)
         reply.raise_for_status()
-        return str(reply.json()["version_id"])
+        return reply.headers.get("x-amz-version-id") or str(reply.json()["version_id"])
 
     def finish_run(self, run: Run, **changes: Any) -> Run:
         values: dict[str, Any] = {

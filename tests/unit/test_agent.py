@@ -40,6 +40,9 @@ def failure(command: str, order: dict[str, Any]) -> tuple[str, str]:
     return found["error_class"], found["message"]
 
 
+SIGNED = "x-amz-meta-holdfast"
+
+
 class Sink(BaseHTTPRequestHandler):
     """An object store of two verbs that keeps digests and forgets bytes."""
 
@@ -53,6 +56,8 @@ class Sink(BaseHTTPRequestHandler):
         while left and (piece := self.rfile.read(min(left, PIECE))):
             hashed.update(piece)
             left -= len(piece)
+        if self.headers[SIGNED] != "as given":
+            self.failures.append(403)
         if self.failures:
             self.send_response(self.failures.pop())
             self.end_headers()
@@ -65,7 +70,7 @@ class Sink(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.content.get(self.path.split("?")[0])
-        self.send_response(403 if body is None else 200)
+        self.send_response(200 if body is not None and self.headers[SIGNED] == "as given" else 403)
         self.end_headers()
         self.wfile.write(body or b"")
 
@@ -97,6 +102,7 @@ def grant(url: str, name: str, content: bytes, **changes: Any) -> dict[str, Any]
     return {
         "name": name,
         "url": f"{url}/{name}?signature=canary",
+        "headers": {SIGNED: "as given"},
         "digest": digest_of(content),
         "size_bytes": len(content),
         **changes,
@@ -379,7 +385,13 @@ def test_a_file_of_five_gibibytes_streams_through_flat_memory(outputs: Path, sin
         file.truncate(size)
     found, peak = peak_of("collect", collect(outputs, model="model.bin"))
     assert (found["files"][0]["size_bytes"], peak < 60) == (size, True), peak
-    one = {"name": "model", "url": f"{url}/model?s", "digest": found["files"][0]["digest"], "size_bytes": size}
+    one = {
+        "name": "model",
+        "url": f"{url}/model?s",
+        "headers": {SIGNED: "as given"},
+        "digest": found["files"][0]["digest"],
+        "size_bytes": size,
+    }
     _, peak = peak_of("publish", publish(outputs, one, "model.bin"))
     assert peak < 60, peak
     assert store.received["/model"] == (one["digest"][7:], size)

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from holdfast.core.errors import IntegrityViolation, InvalidRequest
+from holdfast.core.errors import IntegrityViolation, InvalidRequest, NotFound
 from holdfast.objects.filesystem import FilesystemStore, Writer
 from holdfast_plugins.api.routing import in_thread
 from holdfast_plugins.errors import PROBLEMS
@@ -34,10 +34,20 @@ class _ObjectRoute(APIRoute):
 routes = APIRouter(tags=["objects"], route_class=_ObjectRoute, responses=PROBLEMS)
 
 
+def _directory(request: Request) -> FilesystemStore:
+    """Return the store whose bytes go through this service; those of an S3 store do not."""
+    objects = request.app.state.platform.objects
+    if not isinstance(objects, FilesystemStore):
+        raise NotFound(
+            "the bytes of objects do not go through this service", remedy="Use the URL of the grant as it is"
+        )
+    return objects
+
+
 @routes.get(PREFIX + "{key:path}", response_class=StreamingResponse)
 async def read_object(key: str, request: Request) -> StreamingResponse:
     """Read an object under a grant; the connection breaks before the end when the bytes are not those recorded."""
-    objects: FilesystemStore = request.app.state.platform.objects
+    objects = _directory(request)
     grant = objects.check_grant("GET", key, dict(request.query_params), datetime.now(UTC))
     facts = await in_thread(partial(objects.stat, key, grant.digest.hex()))
     if facts.size_bytes != grant.size_bytes:
@@ -53,7 +63,7 @@ async def read_object(key: str, request: Request) -> StreamingResponse:
 @routes.put(PREFIX + "{key:path}", status_code=201, response_model=dict[str, str])
 async def write_object(key: str, request: Request) -> Response:
     """Store an object under a grant, and return its version id; nothing is stored unless every byte is as announced."""
-    objects: FilesystemStore = request.app.state.platform.objects
+    objects = _directory(request)
     grant = objects.check_grant("PUT", key, dict(request.query_params), datetime.now(UTC))
     length = request.headers.get("content-length")
     if length is not None and length != str(grant.size_bytes):

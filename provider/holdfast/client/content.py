@@ -7,7 +7,7 @@ import httpx
 from holdfast.client.transport import error_of, trust
 from holdfast.core import digest as digests
 from holdfast.core.errors import IntegrityViolation, NotFound, Unavailable
-from holdfast.objects.filesystem import checked
+from holdfast.objects.checked import checked
 from holdfast.wire.run import Grant
 
 _ATTEMPTS = 2
@@ -31,7 +31,9 @@ def _pieces(grant: Grant, ca_file: str | None, timeout_s: float) -> Iterator[byt
         while len(broke_at) < _ATTEMPTS:
             position = 0
             try:
-                with http.stream("GET", grant.url, headers={"Accept-Encoding": "identity"}) as response:
+                with http.stream(
+                    "GET", grant.url, headers={**grant.headers, "Accept-Encoding": "identity"}
+                ) as response:
                     _check_status(response, grant)
                     for piece in response.iter_raw():
                         fresh = piece[max(0, given - position) :]

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from holdfast.core.digest import text_of
-from holdfast.core.errors import IntegrityViolation, InvalidRequest, NotFound, Unavailable
+from holdfast.core.errors import IntegrityViolation, InvalidRequest, Unavailable
 from holdfast.core.names import check_path
+from holdfast.objects.checked import checked, missing
 from holdfast.objects.grants import ObjectGrant, check_grant
-from holdfast.ports import ObjectFacts
+from holdfast.ports import ObjectFacts, SignedUrl
 
 CHUNK_BYTES = 1 << 20
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -45,7 +46,7 @@ class FilesystemStore:
         try:
             facts = path.lstat()
         except FileNotFoundError:
-            raise _missing(key) from None
+            raise missing(key) from None
         except OSError as error:
             raise _unreadable(error) from error
         return ObjectFacts(key, version_id, bytes.fromhex(version_id), _size_of_regular(facts, key))
@@ -57,13 +58,12 @@ class FilesystemStore:
 
     def grant(
         self, method: str, key: str, *, version_id: str | None, digest: bytes, size_bytes: int, expires_at: datetime
-    ) -> str:
+    ) -> SignedUrl:
         """Return a URL that allows one method on one object with this content until a time."""
         del version_id  # the digest is the version
         self._path(key, digest.hex())
-        return ObjectGrant(method, key, digest, size_bytes, int(expires_at.timestamp())).url(
-            self._api_url, self._grant_key
-        )
+        granted = ObjectGrant(method, key, digest, size_bytes, int(expires_at.timestamp()))
+        return SignedUrl(granted.url(self._api_url, self._grant_key))
 
     def check_grant(self, method: str, key: str, query: dict[str, str], now: datetime) -> ObjectGrant:
         """Return the grant that a URL carries; raises PolicyViolation."""
@@ -185,27 +185,6 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o400)
 
 
-def checked(pieces: Iterable[bytes], key: str, digest: bytes) -> Iterator[bytes]:
-    """Yield the pieces, the last one only when all of them have the digest.
-
-    Raises:
-        IntegrityViolation: they have another; the last piece is held back.
-    """
-    hashed, held = hashlib.sha256(), b""
-    for piece in pieces:
-        if held:
-            yield held
-        hashed.update(piece)
-        held = piece
-    if hashed.digest() != digest:
-        raise IntegrityViolation(
-            f"the stored bytes of {key!r} are not what was recorded",
-            remedy="Do not use what was read; restore the object and find out who changed it",
-            details={"recorded_digest": text_of(digest), "read_digest": text_of(hashed.digest())},
-        )
-    yield held
-
-
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     try:
         while piece := file.read(CHUNK_BYTES):
@@ -219,7 +198,7 @@ def _open_regular(path: Path, key: str) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise _missing(key) from None
+        raise missing(key) from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _not_regular(key) from None
@@ -249,12 +228,6 @@ def _not_regular(key: str) -> IntegrityViolation:
 def _unreadable(error: OSError) -> Unavailable:
     return Unavailable(
         f"the object store's directory cannot be read: {error.strerror}", remedy="Mend its mount or its permissions"
-    )
-
-
-def _missing(key: str) -> NotFound:
-    return NotFound(
-        f"the object store holds no such version of {key!r}", remedy="Restore the object store, or run the step again"
     )
 
 

@@ -11,7 +11,7 @@ from holdfast.core.access import Permission
 from holdfast.core.digest import parse, text_of
 from holdfast.core.errors import StateConflict
 from holdfast.core.run import RunState, is_terminal
-from holdfast.ports import ObjectStore
+from holdfast.ports import ObjectStore, SignedUrl
 from holdfast.service.outputs import check_declared, object_key
 from holdfast.service.transaction import Transactions
 from holdfast.store.queries.runs import outputs_of
@@ -33,26 +33,27 @@ class GrantMaker:
 
     def download(self, name: str, key: str, version_id: str, digest: bytes, size_bytes: int) -> Grant:
         """Return leave to read one version of one object."""
-        url = self.objects.grant(
+        signed = self.objects.grant(
             "GET", key, version_id=version_id, digest=digest, size_bytes=size_bytes, expires_at=self.expires_at
         )
-        return self._grant(name, "GET", url, key, digest, size_bytes)
+        return self._grant(name, "GET", signed, key, digest, size_bytes)
 
     def upload(self, key: str, file: OutputFile) -> Grant:
         """Return leave to store one object with exactly this content."""
         digest = parse(file.digest)
-        url = self.objects.grant(
+        signed = self.objects.grant(
             "PUT", key, version_id=None, digest=digest, size_bytes=file.size_bytes, expires_at=self.expires_at
         )
-        return self._grant(file.name, "PUT", url, key, digest, file.size_bytes)
+        return self._grant(file.name, "PUT", signed, key, digest, file.size_bytes)
 
     def _grant(
-        self, name: str, method: Literal["GET", "PUT"], url: str, key: str, digest: bytes, size_bytes: int
+        self, name: str, method: Literal["GET", "PUT"], signed: SignedUrl, key: str, digest: bytes, size_bytes: int
     ) -> Grant:
         return Grant.model_construct(
             name=name,
             method=method,
-            url=url,
+            url=signed.url,
+            headers=dict(signed.headers),
             object_key=key,
             digest=text_of(digest),
             size_bytes=size_bytes,

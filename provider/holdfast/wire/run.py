@@ -245,11 +245,12 @@ class UploadRequest(Wire):
 
 
 class Grant(Wire):
-    """Leave to move the bytes of one object, one way, for a short time. The URL is a secret."""
+    """Leave to move the bytes of one object, one way, for a short time. The URL is a secret; the call carries the headers as they are."""
 
     name: str
     method: Literal["GET", "PUT"]
     url: Annotated[str, Field(repr=False)]
+    headers: dict[str, str] = Field(default_factory=dict)
     object_key: str
     digest: Digest
     size_bytes: Size

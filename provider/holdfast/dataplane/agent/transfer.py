@@ -34,7 +34,7 @@ def download(grant: dict[str, Any], path: Path) -> None:
         hashed, size = hashlib.sha256(), 0
         try:
             with path.open("wb") as file:
-                for piece in _fetch(grant["url"]):
+                for piece in _fetch(grant):
                     hashed.update(piece)
                     size += len(piece)
                     file.write(piece)
@@ -92,10 +92,10 @@ def _connect(url: str) -> tuple[http.client.HTTPConnection, str]:
     return kind(parts.netloc, timeout=_TIMEOUT_S), f"{parts.path}?{parts.query}"
 
 
-def _fetch(url: str) -> Iterator[bytes]:
-    connection, target = _connect(url)
+def _fetch(grant: dict[str, Any]) -> Iterator[bytes]:
+    connection, target = _connect(grant["url"])
     try:
-        connection.request("GET", target)
+        connection.request("GET", target, headers=grant["headers"])
         response = connection.getresponse()
         _check_status(response)
         while piece := response.read(PIECE_BYTES):
@@ -107,7 +107,8 @@ def _fetch(url: str) -> Iterator[bytes]:
 def _store(grant: dict[str, Any], body: Iterator[bytes]) -> str:
     connection, target = _connect(grant["url"])
     try:
-        connection.request("PUT", target, body=body, headers={"Content-Length": str(grant["size_bytes"])})
+        headers = {**grant["headers"], "Content-Length": str(grant["size_bytes"])}
+        connection.request("PUT", target, body=body, headers=headers)
         response = connection.getresponse()
         _check_status(response)
         return response.getheader("x-amz-version-id") or str(json.loads(response.read(1 << 16))["version_id"])

@@ -1,0 +1,29 @@
+"""Installs what a suite needs from Debian, where that can be done; elsewhere it says exactly what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+
+def require(commands: dict[str, str]) -> None:
+    """Return when every command is there.
+
+    Args:
+        commands: the package of each command.
+
+    Raises:
+        RuntimeError: names the packages that are missing, and how to install them.
+    """
+    missing = sorted({package for command, package in commands.items() if shutil.which(command) is None})
+    if not missing:
+        return
+    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise RuntimeError(f"these Debian packages are missing: {' '.join(missing)}; run as root: {' '.join(install)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], install):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-500:]}")

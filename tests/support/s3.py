@@ -1,0 +1,262 @@
+"""A throw-away S3 server with versions and Object Lock: Ceph's RADOS gateway on one machine. `python -m tests.support.s3` starts one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from tests.support.debian import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGES = {
+    "ceph": "ceph-common",
+    "ceph-authtool": "ceph-common",
+    "monmaptool": "ceph-common",
+    "ceph-mon": "ceph-mon",
+    "ceph-osd": "ceph-osd",
+    "radosgw": "radosgw",
+    "radosgw-admin": "radosgw",
+}
+REGION = "us-east-1"
+_DEADLINE_S = 60
+_PR_SET_PDEATHSIG = 1
+_CONFIGURATION = """
+[global]
+fsid = {fsid}
+mon host = v1:127.0.0.1:{monitor}
+mon initial members = a
+public network = 127.0.0.0/8
+cluster network = 127.0.0.0/8
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+ms bind msgr2 = false
+ms bind port min = 24000
+ms bind port max = 24999
+auth cluster required = none
+auth service required = none
+auth client required = none
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 4
+osd pool default pgp num = 4
+osd crush chooseleaf type = 0
+osd crush update on start = false
+osd class update on start = false
+osd objectstore = memstore
+memstore device bytes = 2147483648
+mon allow pool size one = true
+mon warn on pool no redundancy = false
+mon data avail crit = 2
+mon data avail warn = 3
+run dir = {root}/run
+pid file = {root}/run/$name.pid
+admin socket = {root}/run/$name.asok
+log file = {root}/log/$name.log
+keyring = {root}/keyring
+mon data = {root}/mon
+osd data = {root}/osd
+setuser match path =
+[client.rgw]
+rgw frontends = beast endpoint=127.0.0.1:{gateway}
+rgw data = {root}/rgw
+rgw dns name = localhost
+rgw thread pool size = 32
+rgw run sync thread = false
+rgw crypt require ssl = false
+"""
+
+
+@dataclass
+class S3Server:
+    """A running server.
+
+    Attributes:
+        url: its endpoint.
+        access_key: of the user that owns the buckets.
+        secret_key: of the same user.
+    """
+
+    url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+
+    def session(self, secret_key: str | None = None) -> boto3.Session:
+        """Return where a client's credentials come from."""
+        return boto3.Session(
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=secret_key or self.secret_key,
+            region_name=REGION,
+        )
+
+    def client(self) -> Any:
+        """Return a client of the owner, to look with eyes that the service does not have."""
+        config = Config(
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        return self.session().client("s3", endpoint_url=self.url, config=config)
+
+    def create_bucket(self, *, is_locked: bool = True) -> str:
+        """Create a bucket, with versions and Object Lock where asked, and return its name."""
+        name = f"hf-{secrets.token_hex(6)}"
+        self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=is_locked)
+        return name
+
+
+@contextmanager
+def throw_away_s3() -> Iterator[S3Server]:
+    """Start a server in a fresh directory; stop it and remove the directory at the end."""
+    require(PACKAGES)
+    root = Path(tempfile.mkdtemp(prefix="hf-s3-", dir="/var/tmp"))
+    try:
+        with ExitStack() as stack:
+            yield _start(root, stack)
+    finally:
+        shutil.rmtree(root)
+
+
+def _start(root: Path, stack: ExitStack) -> S3Server:
+    for name in ("mon", "osd", "run", "log", "rgw"):
+        (root / name).mkdir()
+    monitor, gateway = _free_ports(2)
+    fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
+    (root / "ceph.conf").write_text(_CONFIGURATION.format(fsid=fsid, monitor=monitor, gateway=gateway, root=root))
+    keyring = str(root / "keyring")
+    _run(root, "ceph-authtool", "--create-keyring", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
+    _run(
+        root,
+        "ceph-authtool",
+        keyring,
+        "--gen-key",
+        "-n",
+        "client.admin",
+        "--cap",
+        "mon",
+        "allow *",
+        "--cap",
+        "osd",
+        "allow *",
+    )
+    _run(
+        root,
+        "monmaptool",
+        "--create",
+        "--clobber",
+        "--addv",
+        "a",
+        f"[v1:127.0.0.1:{monitor}]",
+        "--fsid",
+        fsid,
+        f"{root}/monmap",
+    )
+    _run(root, "ceph-mon", "--mkfs", "-i", "a", "--monmap", f"{root}/monmap", "--keyring", keyring)
+    stack.enter_context(_serving(root, "ceph-mon", "-i", "a"))
+    _run(root, "ceph", "osd", "new", osd, "0")
+    _run(root, "ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
+    stack.enter_context(_serving(root, "ceph-osd", "-i", "0"))
+    _run(root, "ceph", "osd", "crush", "add-bucket", "default", "root")
+    _run(root, "ceph", "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
+    stack.enter_context(_serving(root, "radosgw", "-n", "client.rgw"))
+    _wait_for(gateway, root)
+    server = S3Server(f"http://127.0.0.1:{gateway}", secrets.token_hex(8), secrets.token_hex(16))
+    keys = ["--access-key", server.access_key, "--secret-key", server.secret_key]
+    _run(root, "radosgw-admin", "user", "create", "--uid", "service", "--display-name", "service", *keys)
+    return server
+
+
+def _run(root: Path, command: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [command, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_DEADLINE_S,
+        env=_environment(root),
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command} {' '.join(arguments[:2])} failed: {done.stderr[-1000:]}")
+
+
+def _environment(root: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "CEPH_CONF": f"{root}/ceph.conf", "HOME": str(root)}
+
+
+@contextmanager
+def _serving(root: Path, command: str, *arguments: str) -> Iterator[None]:
+    """Run a daemon in the foreground; it ends with this process, however it ends."""
+    with (root / "log" / f"{command}.out").open("wb") as output:
+        process = subprocess.Popen(
+            [command, "-f", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=_environment(root),
+            preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - takes no lock
+        )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(port: int, root: Path) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                said = (root / "log" / "radosgw.out").read_text()[-1000:]
+                raise RuntimeError(f"the S3 server did not start: {said}") from None
+            time.sleep(0.1)
+            continue
+        return
+
+
+def _free_ports(count: int) -> list[int]:
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in range(23000, 24000):
+            candidate = held.enter_context(socket.socket())
+            try:
+                candidate.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise RuntimeError("no ports between 23000 and 24000 are free")
+
+
+def main() -> None:
+    """Start a server, print what a client needs, and stop it on Ctrl-C."""
+    with throw_away_s3() as server:
+        print(f"endpoint {server.url}\naccess key {server.access_key}\nsecret key {server.secret_key}", flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("stopped")
+
+
+if __name__ == "__main__":
+    main()
