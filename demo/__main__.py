@@ -70,8 +70,13 @@ def _up(state: State, *, once: bool) -> None:
     from demo.supervise import Supervisor
 
     with PostgresServer.start(state.database) as postgres, Supervisor(state.root / "logs") as group:
+        group.watch("PostgreSQL", postgres.poll, state.database / "log")
         with Narrator() as say:
-            summary, url = _tell(state, postgres, group, say)
+            try:
+                summary, url = _tell(state, postgres, group, say)
+            except DemoFailure:
+                group.check()  # what failed may only have noticed that another process is gone
+                raise
             state.remember("summary", summary)
         _show(summary, url, state)
         if once:

@@ -130,10 +130,22 @@ def _causes(airflow: Airflow, api_url: str, run_id: str) -> str:
     return "".join(f", because: {run.error_class} error, {run.cause}" for run in runs if run.cause)
 
 
+def _requested_by(governance: GovernanceClient, run_id: str) -> Promotion:
+    """Return the promotion whose ModelVersion a Run of this DagRun has made: other DagRuns may have requested one, too."""
+    pipeline = governance.runs.list_pipeline_runs(PROJECT, dag_id=DAG, run_id=run_id).items[0]
+    runs = {run.id for run in governance.runs.list(PROJECT, pipeline_run=pipeline.id).items}
+    for promotion in governance.promotions.list(PROJECT, state=PromotionState.PENDING).items:
+        if governance.models.get_version(PROJECT, promotion.model_version).source_run in runs:
+            return promotion
+    raise DemoFailure(
+        f"DagRun {run_id} waits for a decision, and none of its promotions is pending; `make demo` tries again"
+    )
+
+
 def decide(maintainer: Airflow, officer: Airflow, api_url: str, run_id: str, say: Say) -> Promotion:
     """Let the creator try to approve, which is refused, and then the officer."""
     with GovernanceClient(api_url, maintainer.token) as mine, GovernanceClient(api_url, officer.token) as theirs:
-        promotion = next(p for p in mine.promotions.list(PROJECT, state=PromotionState.PENDING).items)
+        promotion = _requested_by(mine, run_id)
         decision = DecisionRequest(
             decision="approve", evidence_digest=promotion.evidence_digest, reason=f"demo {run_id}"
         )

@@ -25,10 +25,12 @@ class PostgresServer:
     Attributes:
         directory: the server's files, socket and log.
         pid: the server's process.
+        poll: returns its exit status, None while it runs.
     """
 
-    def __init__(self, directory: Path, binaries: Path, pid: int) -> None:
-        self.directory, self.binaries, self.pid = directory, binaries, pid
+    def __init__(self, directory: Path, binaries: Path, process: "subprocess.Popen[bytes]") -> None:
+        self.directory, self.binaries, self.pid = directory, binaries, process.pid
+        self.poll = process.poll
 
     @classmethod
     @contextmanager
@@ -68,7 +70,7 @@ class PostgresServer:
             )
         try:
             _wait(process, binaries, directory)
-            yield cls(directory, binaries, process.pid)
+            yield cls(directory, binaries, process)
         finally:
             process.send_signal(signal.SIGINT)  # fast shutdown: sessions are ended, the data is flushed
             try:

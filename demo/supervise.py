@@ -23,6 +23,7 @@ class Supervisor:
     def __init__(self, logs: Path) -> None:
         self.logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watched: dict[str, tuple[Callable[[], int | None], Path]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -49,12 +50,17 @@ class Supervisor:
                 preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - takes no lock
             )
 
+    def watch(self, name: str, poll: Callable[[], int | None], log: Path) -> None:
+        """Check a process, too, that the others cannot do without and that is stopped elsewhere."""
+        self._watched[name] = (poll, log)
+
     def check(self) -> None:
         """Return while every process runs; raises DemoFailure that names the one that has ended, and its log."""
-        for name, process in self._processes.items():
-            if (code := process.poll()) is not None:
+        started = {name: (process.poll, self.logs / f"{name}.log") for name, process in self._processes.items()}
+        for name, (poll, log) in {**self._watched, **started}.items():
+            if (code := poll()) is not None:
                 raise DemoFailure(
-                    f"{name} has ended (exit {code}); its log is {self.logs / f'{name}.log'}. Everything else was stopped; start again"
+                    f"{name} has ended (exit {code}); its log is {log}. Everything else was stopped; start again"
                 )
 
     def wait_until(self, what: str, is_done: Callable[[], bool], deadline_s: float) -> None:

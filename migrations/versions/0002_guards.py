@@ -227,6 +227,7 @@ def downgrade():
         "guard_row",
     ):
         op.execute(f"DROP FUNCTION holdfast.{function}()")
+    op.execute("DROP FUNCTION holdfast.creators_of(uuid, text, text)")
     # The roles stay: they belong to the whole server and other databases may use them.
 
 
@@ -313,6 +314,7 @@ def _inserted(table):
 def _grant():
     op.execute("REVOKE ALL ON SCHEMA holdfast FROM PUBLIC")
     op.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA holdfast FROM PUBLIC")
+    op.execute("GRANT EXECUTE ON FUNCTION holdfast.creators_of(uuid, text, text) TO holdfast_service")
     for role in ROLES:
         op.execute(f"GRANT USAGE ON SCHEMA holdfast TO {role}")
     op.execute("GRANT SELECT ON holdfast.schema_version TO holdfast_service, holdfast_reader, holdfast_auditor")
@@ -403,8 +405,35 @@ _FUNCTIONS = (
         RETURN NEW;
     END $$
     """,
-    # Creator is not approver only where the creators are whole: whoever inserts the row does not choose them. Who made a service
-    # token knows its secret, so what the token made, they made.
+    # Whoever had a part in a ModelVersion: registered it; created, triggered or ended a Run behind it, however far upstream, or
+    # attached to one; registered the data that one read; made the service token that did any of that, and so had its secret.
+    """
+    CREATE FUNCTION holdfast.creators_of(version uuid, requester text, on_behalf_of text) RETURNS text[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+        WITH RECURSIVE made (run_id) AS (
+            SELECT a.run_id FROM holdfast.model_version_artifact m JOIN holdfast.artifact a ON a.id = m.artifact_id
+                WHERE m.model_version_id = version
+            UNION
+            SELECT a.run_id FROM made JOIN holdfast.run_input i ON i.run_id = made.run_id
+                JOIN holdfast.artifact a ON a.id = i.artifact_id
+        ), people (who) AS (
+            VALUES (requester), (on_behalf_of)
+            UNION SELECT v.created_by FROM holdfast.model_version v WHERE v.id = version
+            UNION SELECT r.created_by FROM made JOIN holdfast.run r ON r.id = made.run_id
+            UNION SELECT a.created_by FROM made JOIN holdfast.artifact a ON a.run_id = made.run_id
+            UNION SELECT d.created_by FROM made JOIN holdfast.run_input i ON i.run_id = made.run_id
+                JOIN holdfast.dataset_version d ON d.id = i.dataset_version_id
+            UNION SELECT 'user:' || p.triggered_by FROM made JOIN holdfast.run r ON r.id = made.run_id
+                JOIN holdfast.pipeline_run p ON p.id = r.pipeline_run_id WHERE p.triggered_by <> ''
+        ), everybody (who) AS (
+            SELECT who FROM people
+            UNION SELECT t.created_by FROM people JOIN holdfast.service_token t
+                ON t.id = CASE WHEN people.who LIKE 'token:%' THEN substr(people.who, 7)::uuid END
+        )
+        SELECT array_agg(who ORDER BY who COLLATE "C") FROM everybody WHERE who IS NOT NULL
+    $$
+    """,
+    # Creator is not approver only where the creators are whole: whoever inserts the row does not choose them.
     """
     CREATE FUNCTION holdfast.guard_request() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS $$
@@ -416,22 +445,8 @@ _FUNCTIONS = (
         IF FOUND THEN
             RAISE EXCEPTION 'promotion % would expire later than its policy says', NEW.id USING ERRCODE = 'HF004';
         END IF;
-        WITH runs AS (
-            SELECT r.created_by, r.pipeline_run_id FROM holdfast.model_version_artifact m
-            JOIN holdfast.artifact a ON a.id = m.artifact_id JOIN holdfast.run r ON r.id = a.run_id
-            WHERE m.model_version_id = NEW.model_version_id
-        ), people (who) AS (
-            SELECT NEW.requested_by
-            UNION SELECT created_by FROM holdfast.model_version WHERE id = NEW.model_version_id
-            UNION SELECT created_by FROM runs
-            UNION SELECT 'user:' || p.triggered_by FROM runs JOIN holdfast.pipeline_run p ON p.id = runs.pipeline_run_id
-                WHERE p.triggered_by <> ''
-        ), everybody (who) AS (
-            SELECT who FROM people
-            UNION SELECT t.created_by FROM people JOIN holdfast.service_token t
-                ON t.id = CASE WHEN people.who LIKE 'token:%' THEN substr(people.who, 7)::uuid END
-        )
-        SELECT who INTO missing FROM everybody WHERE NOT who = ANY (NEW.creators) LIMIT 1;
+        SELECT who INTO missing FROM unnest(holdfast.creators_of(NEW.model_version_id, NEW.requested_by, NULL)) AS who
+            WHERE NOT who = ANY (NEW.creators) LIMIT 1;
         IF missing IS NOT NULL THEN
             RAISE EXCEPTION 'promotion % leaves out its creator %', NEW.id, missing USING ERRCODE = 'HF004';
         END IF;

@@ -28,7 +28,8 @@ async def authenticate_airflow_user(request: Request, caller: Caller) -> Caller 
         return await authenticate_service_token(request, caller)
     if token is None:
         token = request.cookies.get(COOKIE_NAME_JWT_TOKEN)
-        _check_origin(request)
+        if token:
+            _check_origin(request)
     if not token:
         raise Unauthenticated("the call carries neither a token nor a session")
     manager = get_auth_manager()

@@ -24,7 +24,7 @@ _public = APIRouter(tags=["health"], responses={503: errors.PROBLEMS[503]})
 _document = router("openapi")
 
 
-@_public.get("/health")
+@_public.get("/health", openapi_extra={"security": []})
 def check_health(request: Request) -> dict[str, str]:
     """Say whether the service and its database answer; needs no caller."""
     platform: Platform = request.app.state.platform
@@ -41,7 +41,9 @@ def show_openapi(request: Request) -> dict[str, Any]:
 
 def describe() -> FastAPI:
     """Return the application without a platform: its routes and its OpenAPI document."""
-    app = FastAPI(title="Holdfast", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Holdfast", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     for subject in (projects, datasets, runs, artifacts, models, promotions, audit, objects):
         app.include_router(subject.routes, prefix=VERSION)
     app.include_router(_public, prefix=VERSION)
@@ -54,8 +56,17 @@ def describe() -> FastAPI:
 def _document_of(app: FastAPI, generate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return the OpenAPI document with the form that every error has; FastAPI's own is not used."""
     if app.openapi_schema is None:
-        schemas = generate()["components"]["schemas"]
-        schemas["Problem"] = errors.PROBLEM_SCHEMA
+        document = generate()
+        document["servers"] = [{"url": MOUNT}]
+        document["components"]["schemas"]["Problem"] = errors.PROBLEM_SCHEMA
+        document["components"]["securitySchemes"] = {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A service token, or an access token of Airflow",
+            }
+        }
+        document["security"] = [{"bearer": []}]
     return generate()
 
 

@@ -124,7 +124,7 @@ def install(app: FastAPI) -> None:
             422,
             errors.InvalidRequest.title,
             first,
-            remedy="See the OpenAPI document at /v1/openapi.json",
+            remedy="See the OpenAPI document, /holdfast/api/v1/openapi.json",
             details={"places": places},
         )
 
@@ -133,7 +133,7 @@ def install(app: FastAPI) -> None:
         name = {404: errors.NotFound.title, 405: "method not allowed"}.get(
             error.status_code, errors.InvalidRequest.title
         )
-        remedy = "See the OpenAPI document at /v1/openapi.json"
+        remedy = "See the OpenAPI document, /holdfast/api/v1/openapi.json"
         return problem(error.status_code, name, str(error.detail), remedy=remedy, headers=dict(error.headers or {}))
 
     @app.exception_handler(ClientDisconnect)

@@ -155,6 +155,65 @@ def test_a_body_that_is_no_document_is_a_problem(body: bytes, content_type: str,
     assert is_problem(http.post("/projects", content=body, headers=headers), 400, 403, 413, 415, 422)
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/projects/{p}/runs?limit=5&limit=6", "'limit' is given twice"),
+        ("/projects/{p}/runs?stat=failed", "query.stat"),
+        ("/projects/{p}/runs?project=other", "query.project"),
+        ("/projects/{p}/runs?project={p}", "query.project"),
+        ("/projects/{p}%2fruns", "encoded slash"),
+    ],
+)
+def test_a_call_that_two_readers_could_read_in_two_ways_is_a_problem(
+    path: str, said: str, http: httpx.Client, story: Story
+) -> None:
+    reply = http.get(path.format(p=story.project), headers=AS_MIA)
+    assert is_problem(reply, 400, 422)
+    assert said in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ([("Content-Type", "text/plain")], "JSON in UTF-8"),
+        ([("Content-Type", "application/x-www-form-urlencoded")], "JSON in UTF-8"),
+        ([("Content-Type", "application/json; charset=utf-16")], "JSON in UTF-8"),
+        ([("Content-Type", "application/json"), ("Content-Type", "text/plain")], "JSON in UTF-8"),
+        ([], "JSON in UTF-8"),
+        ([("Content-Type", "application/json"), ("Idempotency-Key", "another")], "more than one Idempotency-Key"),
+    ],
+)
+def test_a_body_is_said_once_to_be_json(
+    headers: list[tuple[str, str]], said: str, http: httpx.Client, story: Story
+) -> None:
+    given = [*AS_MIA.items(), ("Idempotency-Key", secrets.token_hex(8)), *headers]
+    body = story.dataset_request().model_dump_json().encode()
+    reply = http.post(f"/projects/{story.project}/datasets/said/versions", content=body, headers=given)
+    assert is_problem(reply, 400)
+    assert said in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/projects", {"name": "z", "owner": "o", "project_class": "production"}),
+        ("/bindings", {"subject": "nonsense", "role": "viewer"}),
+        ("/projects/{p}/bindings", {"subject": "nonsense", "role": "viewer"}),
+        ("/projects/{p}/tokens", {"name": "t", "scope": ["promotion.decide"]}),
+        ("/projects/{p}/policies", {"name": "p", "gates": []}),
+        ("/projects/{p}/models/M!/versions", {"artifact": "0192d3a0-0000-7000-8000-000000000000", "evidence": []}),
+        ("/projects/{p}/runs", {}),
+        ("/projects/{p}/archive", None),
+    ],
+)
+def test_whoever_is_not_known_is_told_nothing_else(path: str, body: object, http: httpx.Client, story: Story) -> None:
+    for key in (secrets.token_hex(8), "a\xa0b"):
+        headers = [("Authorization", f"Bearer hft_{'0' * 32}_{'A' * 43}"), ("Idempotency-Key", key)]
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        assert is_problem(http.post(path.format(p=story.project), json=body, headers=encoded), 401)
+
+
 @pytest.mark.parametrize("key", ["x" * 200, "a b", "sch\u00f6n", "~!@#$%^&*()"])
 def test_a_key_is_what_the_caller_likes(key: str, http: httpx.Client, story: Story) -> None:
     body = story.dataset_request(key).model_dump(mode="json")

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from demo.failure import DemoFailure
 from demo.state import PORTS, State
+from demo.supervise import Supervisor
 
 pytestmark = pytest.mark.timeout(400)
 ROOT = Path(__file__).parents[2]
@@ -151,6 +153,15 @@ def test_halves_that_do_not_belong_together_are_started_over(demo: Demo, gone: s
         assert state.pair() is (gone != "neither")
         assert (state.database / "data").exists() is (gone == "neither")
         assert (state.secret("token") == token) is (gone == "neither")
+
+
+def test_what_ends_is_named_with_its_log_whoever_started_it(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as group:
+        group.watch("PostgreSQL", lambda: None, tmp_path / "log")
+        group.check()
+        group.watch("PostgreSQL", lambda: 2, tmp_path / "log")
+        with pytest.raises(DemoFailure, match=r"PostgreSQL has ended \(exit 2\); its log is .*/log"):
+            group.check()
 
 
 def test_reset_removes_everything(demo: Demo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
@@ -13,6 +14,7 @@ from holdfast.core.errors import PolicyViolation, StateConflict
 from holdfast.store.tables import Table
 from holdfast.wire.model import ApprovalGateSpec, PolicyRequest
 from holdfast.wire.project import RoleBindingRequest, TokenRequest
+from holdfast.wire.run import InputRef
 from tests.integration.test_database_guards import approve, refusal
 from tests.support.story import Story
 
@@ -135,6 +137,36 @@ def test_the_creators_of_a_promotion_are_not_chosen(creators: str, story: Story,
     assert refusal(thief, forged, id=promotion.id) == "HF004"
 
 
+@pytest.mark.parametrize("part", ["ended a Run", "made an input", "made an input's input", "registered the data"])
+def test_whoever_had_a_part_in_a_model_does_not_decide_on_it(part: str, story: Story, thief: Connection) -> None:
+    story.act_as("system:install").projects.bind_role(
+        story.project, RoleBindingRequest(subject="user:olaf", role="project_maintainer")
+    )
+    # Olaf in the place of Mia, for that part.
+    by_olaf = replace(story, act_as=lambda who: story.act_as("user:olaf" if who == "user:mia" else who))
+
+    if part == "ended a Run":
+        run = by_olaf.finish_run(story.start_run())
+    elif part == "registered the data":
+        data = story.olaf.datasets.register(story.project, secrets.token_hex(4), story.dataset_request(part))
+        run = story.succeed(inputs={"data": InputRef(dataset_version=data.id)})
+    else:
+        run = by_olaf.succeed()
+        for _ in range(1 if part == "made an input" else 2):
+            run = story.succeed(inputs={"base": InputRef(artifact=story.artifact(run, "model"))})
+    promotion = story.request_promotion(story.register_model(run))
+    assert promotion.creators == ["user:mia", "user:olaf"]
+    with pytest.raises(PolicyViolation, match="took part"):
+        approve(story, promotion)
+    forged = NEW_PROMOTION.format(
+        creators="'{user:mia}'",
+        requested_by="requested_by",
+        state="pending",
+        expires_at="expires_at - interval '1 h'",
+    )
+    assert refusal(thief, forged, id=promotion.id) == "HF004"
+
+
 def test_who_made_a_service_token_is_a_creator_of_what_the_token_made(story: Story, thief: Connection) -> None:
     story.act_as("system:install").projects.bind_role(
         story.project, RoleBindingRequest(subject="user:tom", role="project_maintainer")
@@ -142,8 +174,6 @@ def test_who_made_a_service_token_is_a_creator_of_what_the_token_made(story: Sto
     request = TokenRequest(name="toms", scope=[Permission.PROJECT_READ, Permission.PROMOTION_REQUEST])
     token = story.act_as("user:tom").projects.create_token(story.project, request).token
     version = story.register_model()
-    from dataclasses import replace
-
     from holdfast.core.access import Caller
 
     service = story.act_as("user:mia")

@@ -174,8 +174,8 @@ def test_what_a_crash_left_is_no_version(store: FilesystemStore) -> None:
 @pytest.mark.parametrize(("shift_s", "is_good"), [(-1, True), (-0.001, True), (0, False), (1, False)])
 def test_a_grant_ends_at_its_second(shift_s: float, is_good: bool, store: FilesystemStore) -> None:
     expires = datetime(2026, 11, 2, 9, 0, 0, tzinfo=UTC)
-    url = store.grant("GET", KEY, version_id=None, digest=of(BODY), size_bytes=len(BODY), expires_at=expires)
-    query = dict(httpx.URL(url).params)
+    signed = store.grant("GET", KEY, version_id=None, digest=of(BODY), size_bytes=len(BODY), expires_at=expires)
+    query = dict(httpx.URL(signed.url).params)
     now = expires + timedelta(seconds=shift_s)
     if is_good:
         assert store.check_grant("GET", KEY, query, now).digest == of(BODY)
@@ -199,9 +199,9 @@ def test_a_grant_ends_at_its_second(shift_s: float, is_good: bool, store: Filesy
 )
 def test_a_grant_that_was_changed_is_refused(change: dict[str, str], store: FilesystemStore) -> None:
     expires = datetime.now(UTC) + timedelta(minutes=1)
-    url = store.grant("GET", KEY, version_id=None, digest=of(BODY), size_bytes=len(BODY), expires_at=expires)
+    signed = store.grant("GET", KEY, version_id=None, digest=of(BODY), size_bytes=len(BODY), expires_at=expires)
     with pytest.raises(PolicyViolation):
-        store.check_grant("GET", KEY, dict(httpx.URL(url).params) | change, datetime.now(UTC))
+        store.check_grant("GET", KEY, dict(httpx.URL(signed.url).params) | change, datetime.now(UTC))
 
 
 @pytest.fixture
@@ -213,7 +213,10 @@ def api(platform: Platform) -> Iterator[str]:
 
 def grant(platform: Platform, body_digest: bytes, size: int, key: str = KEY, method: str = "PUT") -> str:
     expires = datetime.now(UTC) + timedelta(minutes=10)
-    return platform.objects.grant(method, key, version_id=None, digest=body_digest, size_bytes=size, expires_at=expires)
+    signed = platform.objects.grant(
+        method, key, version_id=None, digest=body_digest, size_bytes=size, expires_at=expires
+    )
+    return signed.url
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(

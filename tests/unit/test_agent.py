@@ -309,6 +309,23 @@ def test_a_link_is_never_followed(outputs: Path, target: str) -> None:
     assert "'link' is a symbolic link" in failure("collect", collect(outputs, model="model.bin", link="link"))[1]
 
 
+def test_a_link_in_the_place_of_the_outputs_is_not_followed(outputs: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "model.bin").write_bytes(b"not made here")
+    outputs.rmdir()
+    outputs.symlink_to(elsewhere)
+    assert failure("collect", collect(outputs, model="model.bin")) == (
+        "user",
+        "the directory 'outputs' has been replaced by a link or a file",
+    )
+    one = grant("http://127.0.0.1:1", "model", b"not made here")
+    assert "replaced by a link" in failure("publish", publish(outputs, one, "model.bin"))[1]
+    outputs.unlink()
+    outputs.write_bytes(b"a file")
+    assert "replaced by a link or a file" in failure("collect", collect(outputs))[1]
+
+
 def test_a_fifo_does_not_hang_the_agent(outputs: Path) -> None:
     os.mkfifo(outputs / "pipe")
     assert "neither a file nor a directory" in failure("collect", collect(outputs, pipe="pipe"))[1]

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from holdfast.core.errors import IntegrityViolation, InvalidRequest, NotFound
 from holdfast.objects.filesystem import FilesystemStore, Writer
+from holdfast.objects.grants import SIGNATURE
 from holdfast_plugins.api.routing import in_thread
 from holdfast_plugins.errors import PROBLEMS
 
@@ -44,7 +45,21 @@ def _directory(request: Request) -> FilesystemStore:
     return objects
 
 
-@routes.get(PREFIX + "{key:path}", response_class=StreamingResponse)
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_GRANTED: dict[str, Any] = {
+    "security": [],  # the URL of the grant is all there is
+    "parameters": [
+        {"name": name, "in": "query", "required": True, "schema": {"type": "string"}, "description": "of the grant"}
+        for name in ("digest", "size", "expires", SIGNATURE)
+    ],
+}
+
+
+@routes.get(
+    PREFIX + "{key:path}",
+    response_class=StreamingResponse,
+    openapi_extra={**_GRANTED, "responses": {"200": {"content": _BYTES}}},
+)
 async def read_object(key: str, request: Request) -> StreamingResponse:
     """Read an object under a grant; the connection breaks before the end when the bytes are not those recorded."""
     objects = _directory(request)
@@ -60,7 +75,12 @@ async def read_object(key: str, request: Request) -> StreamingResponse:
     return StreamingResponse(pieces, media_type="application/octet-stream", headers=headers)
 
 
-@routes.put(PREFIX + "{key:path}", status_code=201, response_model=dict[str, str])
+@routes.put(
+    PREFIX + "{key:path}",
+    status_code=201,
+    response_model=dict[str, str],
+    openapi_extra={**_GRANTED, "requestBody": {"required": True, "content": _BYTES}},
+)
 async def write_object(key: str, request: Request) -> Response:
     """Store an object under a grant, and return its version id; nothing is stored unless every byte is as announced."""
     objects = _directory(request)

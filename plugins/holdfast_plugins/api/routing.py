@@ -78,11 +78,11 @@ class StrictRoute(APIRoute):
             await identified(request)
         try:
             values = self._form.read(request, await request.body())
+            reply = await in_thread(partial(self._answer, request, values))
         except (RequestValidationError, HoldfastError):
             # Whoever is not known is told that, and not what else is wrong with the call.
             await identified(request)
             raise
-        reply = await in_thread(partial(self._answer, request, values))
         await reply(scope, receive, send)
 
     def _answer(self, request: Request, values: dict[str, Any]) -> Response:
@@ -126,7 +126,7 @@ class _Form:
             else:
                 default = ... if parameter.default is Parameter.empty else parameter.default
                 others[name] = (parameter.annotation, default)
-        made = create_model("Parameters", __config__=ConfigDict(protected_namespaces=()), **others)  # type: ignore[call-overload]
+        made = create_model("Parameters", __config__=ConfigDict(protected_namespaces=(), extra="forbid"), **others)  # type: ignore[call-overload]
         return cls(provided, body, made, frozenset(in_path))
 
     def read(self, request: Request, body: bytes) -> dict[str, Any]:
@@ -136,12 +136,13 @@ class _Form:
             InvalidRequest: the body is no canonical document, or there is no idempotency key where one is due.
             RequestValidationError: a value does not have the documented form.
         """
+        if b"%2f" in request.scope.get("raw_path", b"").lower():
+            raise InvalidRequest("a part of the path holds an encoded slash", remedy="No name holds a slash")
         document = parse_document(body) if body else None
         if _key in self.provided.values():
-            _check_key(request.headers.get("idempotency-key"))
-        given = request.scope["path_params"]
+            _check_key(request.headers.getlist("idempotency-key"))
         try:
-            values = self.others.model_validate({**request.query_params, **given}).__dict__
+            values = self.others.model_validate(self._parameters(request)).__dict__
         except ValidationError as error:
             raise _places(error, lambda place: ("path" if place[0] in self.in_path else "query", *place)) from None
         if self.body is None:
@@ -149,11 +150,18 @@ class _Form:
         name, model = self.body
         if not body:
             raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
-        _check_media_type(request.headers.get("content-type", ""))
+        _check_media_type(request.headers.getlist("content-type"))
         try:
             return {**values, name: model.model_validate(document)}
         except ValidationError as error:
             raise _places(error, lambda place: ("body", *place)) from None
+
+    def _parameters(self, request: Request) -> dict[str, str]:
+        given = _query(request)
+        if beside := self.in_path & given.keys():
+            problem = "stands in the path and is no parameter"
+            raise RequestValidationError([{"type": "extra_forbidden", "loc": ("query", *beside), "msg": problem}])
+        return {**given, **request.scope["path_params"]}
 
 
 def _places(error: ValidationError, place: Callable[[tuple[int | str, ...]], tuple[int | str, ...]]) -> Exception:
@@ -161,28 +169,41 @@ def _places(error: ValidationError, place: Callable[[tuple[int | str, ...]], tup
     return RequestValidationError([{**item, "loc": place(item["loc"])} for item in found])
 
 
-def _check_key(key: str | None) -> None:
-    if not key:
+def _query(request: Request) -> dict[str, str]:
+    """Return the parameters behind the `?`, each of which is given once: two readers might take another one of two."""
+    given = request.query_params
+    pairs = given.multi_items()
+    if len(pairs) != len(given):
+        twice = next(name for name in given if len(given.getlist(name)) > 1)
+        raise InvalidRequest(f"the parameter {twice[:80]!r} is given twice", remedy="Give each parameter once")
+    return dict(pairs)
+
+
+def _check_key(keys: list[str]) -> None:
+    if len(keys) != 1 or not keys[0]:
         raise InvalidRequest(
-            "the call changes something and carries no Idempotency-Key",
-            remedy="Send a header Idempotency-Key, a fresh UUID say; repeat it when you repeat the call",
+            f"the call changes something and carries {'more than one' if len(keys) > 1 else 'no'} Idempotency-Key",
+            remedy="Send one header Idempotency-Key, a fresh UUID say; repeat it when you repeat the call",
         )
-    if len(key) > _MAX_KEY_LENGTH:
+    if len(keys[0]) > _MAX_KEY_LENGTH:
         problem = f"String should have at most {_MAX_KEY_LENGTH} characters"
         raise RequestValidationError(
             [{"type": "string_too_long", "loc": ("header", "Idempotency-Key"), "msg": problem}]
         )
 
 
-def _check_media_type(given: str) -> None:
-    """Refuse a body that a browser would send from any site without asking: as a form, or as plain text."""
-    if given == "application/json":
+def _check_media_type(given: list[str]) -> None:
+    """Refuse a body that a browser would send from any site without asking, as a form or as plain text, and one in another encoding."""
+    if given == ["application/json"]:
         return
     message = Message()
-    message["content-type"] = given
+    message["content-type"] = given[0] if len(given) == 1 else ""
     subtype = message.get_content_subtype() if message.get_content_maintype() == "application" else ""
-    if subtype != "json" and not subtype.endswith("+json"):
-        raise InvalidRequest("the body is not said to be JSON", remedy="Send Content-Type: application/json")
+    is_utf8 = message.get_content_charset("utf-8") == "utf-8"
+    if (subtype != "json" and not subtype.endswith("+json")) or not is_utf8:
+        raise InvalidRequest(
+            "the body is not said to be JSON in UTF-8", remedy="Send one header Content-Type: application/json"
+        )
 
 
 def _key(request: Request) -> str:
@@ -216,8 +237,8 @@ def _described(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     providers = {name: _provider(parameter) for name, parameter in asked.parameters.items()}
     seen = [p.replace(kind=Parameter.KEYWORD_ONLY) for name, p in asked.parameters.items() if providers[name] is None]
     if _key in providers.values():
-        header = Annotated[str | None, Header(max_length=_MAX_KEY_LENGTH)]
-        seen.append(Parameter("idempotency_key", Parameter.KEYWORD_ONLY, annotation=header, default=None))
+        header = Annotated[str, Header(min_length=1, max_length=_MAX_KEY_LENGTH)]
+        seen.append(Parameter("idempotency_key", Parameter.KEYWORD_ONLY, annotation=header))
     described.__signature__ = asked.replace(parameters=seen)  # type: ignore[attr-defined]
     return described
 

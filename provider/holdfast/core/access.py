@@ -88,7 +88,6 @@ class Caller:
         groups: the caller's groups as Airflow names them.
         project: the name of the only Project a service token is for; None for everybody else.
         scope: a token's permissions; None for a caller whose permissions come from role bindings.
-        token_maker: who made the service token, and so has had its secret; None for everybody else.
         request_id: id of the call, in every event it causes.
         trace_id: W3C trace id or empty.
     """
@@ -97,7 +96,6 @@ class Caller:
     groups: frozenset[str] = frozenset()
     project: str | None = None
     scope: frozenset[Permission] | None = None
-    token_maker: str | None = None
     request_id: str = ""
     trace_id: str = ""
 
@@ -138,7 +136,6 @@ class ServiceToken:
         secret_hash: SHA-256 of the secret.
         project: the name of the only Project it is for.
         scope: its permissions.
-        created_by: who made it.
         is_revoked: since when does not matter.
         is_expired: by the database's clock.
     """
@@ -147,7 +144,6 @@ class ServiceToken:
     secret_hash: bytes = field(repr=False)
     project: str
     scope: frozenset[Permission]
-    created_by: str
     is_revoked: bool
     is_expired: bool
 
@@ -168,7 +164,6 @@ def check_bearer(bearer: Bearer, token: ServiceToken | None) -> Caller:
         bearer.principal,
         project=token.project,
         scope=token.scope,
-        token_maker=token.created_by,
         request_id=bearer.request_id,
         trace_id=bearer.trace_id,
     )

@@ -73,11 +73,14 @@ def _look_closely(value: object, path: str, depth: int) -> None:
             _check_depth(path, depth)
             for key, item in value.items():
                 if not isinstance(key, str):
-                    raise InvalidRequest(f"a key at {path} is not a string")
+                    raise InvalidRequest(f"a key at {path} is not a string", remedy="Make every key a string")
                 _check_text(key, path)
                 _look_closely(item, f"{path}.{key}", depth + 1)
         case _:
-            raise InvalidRequest(f"the value at {path} is a {type(value).__name__}, which JSON does not have")
+            raise InvalidRequest(
+                f"the value at {path} is a {type(value).__name__}, which JSON does not have",
+                remedy="Give text, a number, a list or an object",
+            )
 
 
 def check_event(value: object) -> None:
@@ -122,7 +125,9 @@ def _check_number(value: float, path: str) -> None:
 
 def _check_depth(path: str, depth: int) -> None:
     if depth >= MAX_DEPTH:
-        raise InvalidRequest(f"the document is nested deeper than {MAX_DEPTH} levels at {path[:80]}")
+        raise InvalidRequest(
+            f"the document is nested deeper than {MAX_DEPTH} levels at {path[:80]}", remedy="Flatten it"
+        )
 
 
 def _check_text(text: str, path: str) -> None:

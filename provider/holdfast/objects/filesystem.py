@@ -77,7 +77,7 @@ class FilesystemStore:
         """Store one version.
 
         Raises:
-            IntegrityViolation: the bytes are not those of digest and size; nothing is stored.
+            InvalidRequest: the bytes are not those of digest and size; nothing is stored.
             Unavailable: the directory cannot be written (full, read-only); nothing is stored.
         """
         with self.writer(key, digest, size_bytes) as writer:
@@ -89,7 +89,9 @@ class FilesystemStore:
     def _path(self, key: str, version_id: str) -> Path:
         check_path(key, "object key")
         if len(version_id) != 64 or not _HEX_DIGITS.issuperset(version_id):
-            raise InvalidRequest(f"{version_id[:80]!r} is not a version id of this store")
+            raise InvalidRequest(
+                f"{version_id[:80]!r} is not a version id of this store", remedy="Give the one that was returned"
+            )
         if any(len(part.encode()) > _LONGEST_PART_BYTES for part in key.split("/")):
             raise InvalidRequest(
                 f"a part of the object key {key[:80]!r}… is too long",
@@ -115,7 +117,7 @@ class Writer:
         self._discard()
 
     def write(self, piece: bytes) -> None:
-        """Take more bytes; raises IntegrityViolation as soon as they are too many."""
+        """Take more bytes; raises InvalidRequest as soon as they are too many."""
         self._written += len(piece)
         if self._written > self._size:
             raise self._mismatch()
@@ -126,7 +128,7 @@ class Writer:
             raise _unwritable(error) from error
 
     def commit(self) -> None:
-        """Make the version readable; the same version again changes nothing. Raises IntegrityViolation, Unavailable."""
+        """Make the version readable; the same version again changes nothing. Raises InvalidRequest, IntegrityViolation, Unavailable."""
         if self._written != self._size or self._hash.digest() != self._digest:
             raise self._mismatch()
         try:
@@ -169,8 +171,8 @@ class Writer:
                 Path(self._file.name).unlink()
             self._file = None
 
-    def _mismatch(self) -> IntegrityViolation:
-        return IntegrityViolation(
+    def _mismatch(self) -> InvalidRequest:
+        return InvalidRequest(
             f"the bytes sent for {self._key!r} are not those announced",
             remedy="Nothing was stored; hash the file again and ask for a new grant",
             details={

@@ -2,21 +2,13 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Row, Uuid, bindparam, func, select
+from sqlalchemy import Row
 
-from holdfast.core.access import Caller
 from holdfast.core.canonical import Json
 from holdfast.core.digest import text_of
 from holdfast.core.errors import HoldfastError, IntegrityViolation, NotFound
 from holdfast.ports import ObjectStore
-from holdfast.store.prepared import Prepared
-from holdfast.store.tables import ServiceTokenRow
-
-_TOKEN_MAKERS = Prepared(
-    select(ServiceTokenRow.created_by).where(ServiceTokenRow.id == func.any(bindparam("tokens", type_=ARRAY(Uuid))))
-)
 
 
 def collect_evidence(
@@ -55,24 +47,6 @@ def collect_evidence(
         "metrics": dict(version.metrics),
         "policy": {"name": policy_name, "version": policy_version, "digest": text_of(policy_digest)},
     }
-
-
-def creators_of(
-    connection: Connection, found: Sequence[Row[Any]], requester: Caller, on_behalf_of: str | None
-) -> list[str]:
-    """Return everybody who had a part in what is to be promoted: none of them may decide on it.
-
-    That is who registered the ModelVersion, who created the Runs behind it and triggered their PipelineRuns, who requests the
-    promotion, the person on whose behalf a service token does, and who made a service token that did any of it: its secret was
-    theirs. The database refuses a promotion that leaves one of them out.
-    """
-    people = {found[0].registered_by, requester.principal, on_behalf_of, *(row.run_created_by for row in found)}
-    people |= {f"user:{row.triggered_by}" for row in found if row.triggered_by}
-    known = {requester.principal} if requester.token_maker is not None else set()
-    tokens = [UUID(who.removeprefix("token:")) for who in people - known if who and who.startswith("token:")]
-    if tokens:
-        people |= {row.created_by for row in _TOKEN_MAKERS.all(connection, {"tokens": tokens})}
-    return sorted(person for person in people | {requester.token_maker} if person)
 
 
 def find_changed_bytes(objects: ObjectStore, found: Sequence[Row[Any]]) -> HoldfastError | None:

@@ -23,7 +23,7 @@ from holdfast.core.promotion import (
     evaluate_gate,
 )
 from holdfast.ports import DEFAULT_LIMIT, ObjectStore
-from holdfast.service.evidence import collect_evidence, creators_of, find_changed_bytes
+from holdfast.service.evidence import collect_evidence, find_changed_bytes
 from holdfast.service.policies import PolicyService, gates_of
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
@@ -99,11 +99,11 @@ class PromotionService(PolicyService):
                     "policy_id": policy.id,
                     "evidence": evidence,
                     "evidence_digest": digest,
-                    "creators": creators_of(change.connection, found, change.caller, request.on_behalf_of),
                     "requested_by": change.caller.principal,
                     "state": PromotionState.PENDING,
                 },
                 timedelta(seconds=policy.expires_after_s),
+                on_behalf_of=request.on_behalf_of,
             )
             content = {
                 "model": version.model,

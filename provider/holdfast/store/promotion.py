@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CTE, Connection, Interval, Label, bindparam, func, literal, select, update
+from sqlalchemy import CTE, Connection, Interval, Label, Text, bindparam, func, literal, select, update
 from sqlalchemy.orm import aliased
 
 from holdfast.core.promotion import ModelVersionState, PromotionState
@@ -14,15 +14,22 @@ from holdfast.store.prepared import Prepared
 from holdfast.store.tables import AliasAssignmentRow, ModelVersionRow, PromotionDecisionRow, PromotionRow
 
 
-def insert_promotion(connection: Connection, row: Mapping[str, Any], lifetime: timedelta) -> Any:
+def insert_promotion(
+    connection: Connection, row: Mapping[str, Any], lifetime: timedelta, *, on_behalf_of: str | None
+) -> Any:
     """Insert a promotion and take its ModelVersion from draft to validated; return the row, with `moved`: how many versions that took.
+
+    Its creators are everybody who had a part in what is to be promoted, and none of them may decide on it: `holdfast.creators_of` in the
+    database knows them. The database refuses a promotion that leaves one of them out.
 
     Args:
         connection: with the transaction of the change.
-        row: every column of `promotion` but its times.
+        row: every column of `promotion` but its times and its creators.
         lifetime: from now until it expires.
+        on_behalf_of: the person for whom a service token asks, None where a person asks.
     """
-    return _INSERT.one(connection, {**row, "lifetime": lifetime, "version": row["model_version_id"]})
+    more = {"lifetime": lifetime, "version": row["model_version_id"], "on_behalf_of": on_behalf_of}
+    return _INSERT.one(connection, {**row, **more})
 
 
 def insert_decision(connection: Connection, row: Mapping[str, Any]) -> datetime:
@@ -75,8 +82,13 @@ _THIS = PromotionRow.id == bindparam("promotion")
 _VALIDATED = _version_moves(ModelVersionState.DRAFT, ModelVersionState.VALIDATED)
 _APPROVED = _version_moves(ModelVersionState.VALIDATED, ModelVersionState.APPROVED)
 _INSERT = Prepared(
-    inserting(PromotionRow, _columns_but(PromotionRow, "created_at", "expires_at"))
-    .values(expires_at=func.now() + bindparam("lifetime", type_=Interval))
+    inserting(PromotionRow, _columns_but(PromotionRow, "created_at", "expires_at", "creators"))
+    .values(
+        expires_at=func.now() + bindparam("lifetime", type_=Interval),
+        creators=func.holdfast.creators_of(
+            bindparam("version"), bindparam("requested_by", type_=Text), bindparam("on_behalf_of", type_=Text)
+        ),
+    )
     .add_cte(_VALIDATED)
     .returning(*PromotionRow.__table__.c, _count_of(_VALIDATED))
 )

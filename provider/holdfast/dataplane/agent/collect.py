@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.dataplane.agent.failure import AgentFailure
-from holdfast.dataplane.agent.files import check_name, digest_file, inside, walk
+from holdfast.dataplane.agent.files import check_directory, check_name, digest_file, inside, walk
 from holdfast.dataplane.agent.transfer import upload
 
 _METRICS = "metrics"
@@ -50,6 +50,7 @@ def collect(order: dict[str, Any]) -> dict[str, Any]:
 def publish(order: dict[str, Any]) -> dict[str, Any]:
     """Store collected files under their grants and return the version id of each."""
     root = Path(order["scratch"]) / "outputs"
+    check_directory(root, "user")
     versions = {}
     for grant in order["grants"]:
         path = inside(root, order["paths"][grant["name"]], "output", "user")

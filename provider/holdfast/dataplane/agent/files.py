@@ -49,9 +49,10 @@ def walk(root: Path, error_class: str) -> Iterator[tuple[str, Path]]:
     """Yield (relative path, path) of every regular file below a directory, sorted; however deep, in flat memory.
 
     Raises:
-        AgentFailure: names the first entry that is a link, is not a regular file or directory, has a name that is not UTF-8 or
-            holds a control character, or a path too long to be recorded.
+        AgentFailure: the directory has been replaced by a link or something else; or names the first entry that is a link, is not a
+            regular file or directory, has a name that is not UTF-8 or holds a control character, or a path too long to be recorded.
     """
+    check_directory(root, error_class)
     stack = [_entries(root, "", error_class)]
     while stack:
         for relative, path in stack[-1]:
@@ -71,6 +72,14 @@ def walk(root: Path, error_class: str) -> Iterator[tuple[str, Path]]:
                 )
         else:
             stack.pop()
+
+
+def check_directory(root: Path, error_class: str) -> None:
+    """Return when a directory is one by itself; raises AgentFailure when a link or anything else has come into its place."""
+    if not stat.S_ISDIR(root.lstat().st_mode):
+        raise AgentFailure(
+            error_class, f"the directory {root.name!r} has been replaced by a link or a file", "Write into it as it is"
+        )
 
 
 def _entries(directory: Path, before: str, error_class: str) -> Iterator[tuple[str, Path]]:

@@ -43,7 +43,6 @@ _TOKEN = (
     ServiceTokenRow.name.label("token_name"),
     ServiceTokenRow.secret_hash,
     ServiceTokenRow.scope,
-    ServiceTokenRow.created_by,
     ServiceTokenRow.revoked_at,
     (ServiceTokenRow.expires_at <= func.now()).label("is_expired"),
     _ITS_PROJECT.name.label("token_project"),
@@ -141,7 +140,6 @@ def _token_of(row: Any) -> ServiceToken | None:
         secret_hash=row.secret_hash,
         project=row.token_project,
         scope=_scope_of(tuple(row.scope)),
-        created_by=row.created_by,
         is_revoked=row.revoked_at is not None,
         is_expired=row.is_expired,
     )

@@ -18,7 +18,6 @@ from holdfast.store.tables import (
     ModelRow,
     ModelVersionArtifactRow,
     ModelVersionRow,
-    PipelineRunRow,
     PromotionDecisionRow,
     PromotionPolicyRow,
     PromotionRow,
@@ -177,7 +176,6 @@ _FOUNDATIONS = (
         ModelVersionRow.number,
         ModelVersionRow.metrics,
         ModelVersionRow.state.label("model_version_state"),
-        ModelVersionRow.created_by.label("registered_by"),
         ModelVersionArtifactRow.role,
         ModelVersionArtifactRow.digest.label("bound_digest"),
         ArtifactRow.id.label("artifact_id"),
@@ -188,14 +186,11 @@ _FOUNDATIONS = (
         ArtifactRow.state.label("artifact_state"),
         RunRow.id.label("run_id"),
         RunRow.seal.label("run_seal"),
-        RunRow.created_by.label("run_created_by"),
-        PipelineRunRow.triggered_by,
     )
     .join(ModelRow, ModelRow.id == ModelVersionRow.model_id)
     .join(ModelVersionArtifactRow, ModelVersionArtifactRow.model_version_id == ModelVersionRow.id)
     .join(ArtifactRow, ArtifactRow.id == ModelVersionArtifactRow.artifact_id)
     .join(RunRow, RunRow.id == ArtifactRow.run_id)
-    .outerjoin(PipelineRunRow, PipelineRunRow.id == RunRow.pipeline_run_id)
     .where(ModelVersionRow.project_id == _IN_PROJECT)
 )
 _FOUNDATIONS_OF_VERSION = Prepared(_FOUNDATIONS.where(ModelVersionRow.id == bindparam("version")))
