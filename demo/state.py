@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ class State:
     def locked(self) -> "Iterator[None]":
         """Hold the state against a second demo; the lock goes with the process, however it ends."""
         self.create()
-        with (self.root / "lock").open("a+") as file:
+        with (self.root / "lock").open("a+", opener=partial(os.open, mode=0o600)) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -98,9 +99,7 @@ class State:
 
     def remember(self, name: str, value: Any) -> None:
         """Keep a document, replacing the one before it at once."""
-        path = self.root / f"{name}.json"
-        write_private(path.with_suffix(".new"), json.dumps(value, indent=1))
-        path.with_suffix(".new").replace(path)
+        write_private(self.root / f"{name}.json", json.dumps(value, indent=1))
 
     def recall(self, name: str) -> Any:
         """Return a kept document, None where there is none."""
@@ -123,7 +122,9 @@ class State:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    """Write a file that only its owner reads: all of it, or none."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+    part.replace(path)

@@ -7,6 +7,7 @@ import json
 import secrets
 import socket
 from urllib.parse import quote, urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -171,6 +172,18 @@ def test_a_call_that_two_readers_could_read_in_two_ways_is_a_problem(
     reply = http.get(path.format(p=story.project), headers=AS_MIA)
     assert is_problem(reply, 400, 422)
     assert said in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("exit_code", "1"), ("exit_code", 1.0), ("exit_code", True), ("exit_code", 2**40), ("metrics", {"a": "0.5"})],
+)
+def test_a_number_is_taken_for_what_it_is(field: str, value: object, http: httpx.Client, story: Story) -> None:
+    body = {"state": "failed", "error_class": "user", field: value}
+    headers = {**AS_MIA, "Idempotency-Key": secrets.token_hex(8)}
+    reply = http.post(f"/projects/{story.project}/runs/{uuid4()}/finish", json=body, headers=headers)
+    assert is_problem(reply, 422)
+    assert reply.json()["detail"].startswith(f"body.{field}")
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_an_empty_object_goes_up_and_comes_down(api: str, platform: Platform) ->
     assert (reply.status_code, reply.content) == (200, b"")
 
 
-def test_tampered_bytes_break_the_download(api: str, platform: Platform) -> None:
+def test_tampered_bytes_break_the_download(api: str, platform: Platform, caplog: pytest.LogCaptureFixture) -> None:
     body = b"y" * (3 << 20)
     assert httpx.put(grant(platform, of(body), len(body)), content=body).status_code == 201
     path = platform.objects._path(KEY, of(body).hex())
@@ -255,8 +255,18 @@ def test_tampered_bytes_break_the_download(api: str, platform: Platform) -> None
     path.write_bytes(body[:-1] + b"!")
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(grant(platform, of(body), len(body), method="GET"))
+    said = [record for record in caplog.records if "integrity violation" in record.message]
+    assert (len(said), [record for record in caplog.records if record.exc_info]) == (1, [])
     path.write_bytes(body[:-1])
     assert httpx.get(grant(platform, of(body), len(body), method="GET")).status_code == 500
+    # One that goes in a single piece is refused before anything is sent.
+    small = b"small"
+    assert httpx.put(grant(platform, of(small), len(small)), content=small).status_code == 201
+    path = platform.objects._path(KEY, of(small).hex())
+    path.chmod(0o600)
+    path.write_bytes(b"smell")
+    refused = httpx.get(grant(platform, of(small), len(small), method="GET"))
+    assert (refused.status_code, refused.json()["title"]) == (500, "integrity violation")
 
 
 def _peak_kib(pid: int) -> int:

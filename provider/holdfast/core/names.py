@@ -17,7 +17,7 @@ def check_name(kind: str, name: str) -> str:
     """
     if not NAME.fullmatch(name):
         raise InvalidRequest(
-            f"{name[:80]!r} is not a name for a {kind}",
+            f"{name[:80]!r} is not a name{f' for a {kind}' if kind else ''}",
             remedy="Use 1 to 63 characters of a-z, 0-9, '.', '_' or '-', with a letter or digit at both ends",
         )
     return name

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from holdfast.core.access import Role
 from holdfast.core.promotion import Comparison, ModelVersionState, PromotionState
-from holdfast.wire.types import Digest, Name, Text, Time, Wire
+from holdfast.wire.types import Digest, Name, Number, Text, Time, Whole, Wire
 
 
 class ModelVersionRequest(Wire):
@@ -48,14 +48,14 @@ class MetricGateSpec(Wire):
     gate: Literal["metric"] = "metric"
     metric: Annotated[str, Field(min_length=1, max_length=200)]
     comparison: Comparison
-    bound: Annotated[float, Field(allow_inf_nan=False)]
+    bound: Number
 
 
 class ApprovalGateSpec(Wire):
     """So many different principals with one of the roles must approve."""
 
     gate: Literal["approval"] = "approval"
-    count: Annotated[int, Field(ge=1, le=20)] = 1
+    count: Annotated[Whole, Field(ge=1, le=20)] = 1
     roles: Annotated[list[Role], Field(min_length=1)]
 
 
@@ -67,7 +67,7 @@ class PolicyRequest(Wire):
         list[Annotated[MetricGateSpec | ApprovalGateSpec, Field(discriminator="gate")]],
         Field(min_length=1, max_length=50),
     ]
-    expires_after_s: Annotated[int, Field(ge=60, le=366 * 86400)] = 7 * 86400
+    expires_after_s: Annotated[Whole, Field(ge=60, le=366 * 86400)] = 7 * 86400
 
 
 class Policy(Wire):

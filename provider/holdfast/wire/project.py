@@ -7,7 +7,7 @@ from pydantic import Field
 
 from holdfast.core.access import Permission, Role
 from holdfast.core.policy import DataPlaneKind, ProjectClass
-from holdfast.wire.types import Name, Text, Time, Wire
+from holdfast.wire.types import Name, Text, Time, Whole, Wire
 
 Owner = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -58,7 +58,7 @@ class TokenRequest(Wire):
 
     name: Name
     scope: Annotated[list[Permission], Field(min_length=1)]
-    lifetime_s: Annotated[int, Field(ge=60, le=366 * 86400)] = 90 * 86400
+    lifetime_s: Annotated[Whole, Field(ge=60, le=366 * 86400)] = 90 * 86400
 
 
 class Token(Wire):

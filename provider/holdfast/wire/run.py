@@ -10,7 +10,20 @@ from holdfast.core.canonical import MAX_INTEGER
 from holdfast.core.errors import InvalidRequest
 from holdfast.core.policy import EnvironmentKind
 from holdfast.core.run import ErrorClass, OriginReason, PipelineRunState, RunState
-from holdfast.wire.types import Commit, Digest, Document, Name, RelativePath, Size, Text, Time, Uri, Wire
+from holdfast.wire.types import (
+    Commit,
+    Digest,
+    Document,
+    Name,
+    Number,
+    RelativePath,
+    Size,
+    Text,
+    Time,
+    Uri,
+    Whole,
+    Wire,
+)
 
 AirflowId = Annotated[str, Field(min_length=1, max_length=250)]
 OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -114,8 +127,8 @@ class RunRequest(Wire):
     idempotency_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     pipeline_run: UUID | None = None
     task_id: AirflowId
-    map_index: Annotated[int, Field(ge=-1)] = -1
-    try_number: Annotated[int, Field(ge=1)] = 1
+    map_index: Annotated[Whole, Field(ge=-1)] = -1
+    try_number: Annotated[Whole, Field(ge=1)] = 1
     code: CodeRef | None = None
     environment: Name
     command: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=1000)]
@@ -219,13 +232,13 @@ class RunFinish(Wire):
 
     state: Literal[RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED]
     fence: Annotated[str, Field(max_length=200)] | None = None
-    exit_code: int | None = None
+    exit_code: Annotated[Whole, Field(ge=-(2**31))] | None = None
     error_class: ErrorClass | None = None
     cause: Text | None = None
     metrics: Annotated[
         dict[
             Annotated[str, Field(max_length=200)],
-            Annotated[float, Field(allow_inf_nan=False, ge=-MAX_INTEGER, le=MAX_INTEGER)],
+            Annotated[Number, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)],
         ],
         Field(max_length=1000),
     ] = {}

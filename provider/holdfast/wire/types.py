@@ -29,14 +29,17 @@ def _checked(check: Any) -> AfterValidator:
     return AfterValidator(validate)
 
 
-Name = Annotated[str, Field(max_length=63, examples=["oncology"]), _checked(lambda v: names.check_name("thing", v))]
+Name = Annotated[str, Field(max_length=63, examples=["oncology"]), _checked(lambda v: names.check_name("", v))]
 Digest = Annotated[str, Field(max_length=71, examples=["sha256:" + "0" * 64]), _checked(digests.parse)]
 Commit = Annotated[str, Field(max_length=64), _checked(names.check_commit)]
 RelativePath = Annotated[str, Field(min_length=1, max_length=1024), _checked(names.check_path)]
 Text = Annotated[str, Field(max_length=2000), _checked(check_document)]
 Uri = Annotated[str, Field(min_length=1, max_length=2000), _checked(check_document)]
 Document = Annotated[dict[str, Any], _checked(check_document)]
-Size = Annotated[int, Field(ge=0, le=2**53 - 1)]
+# Strict: "1", 1.0 and true are not taken for 1, which another reader of the same request might not do.
+Whole = Annotated[int, Field(strict=True, le=2**31 - 1)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Size = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 Time = datetime
 
 Item = TypeVar("Item")
