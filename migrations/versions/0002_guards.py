@@ -406,32 +406,42 @@ _FUNCTIONS = (
     END $$
     """,
     # Whoever had a part in a ModelVersion: registered it; created, triggered or ended a Run behind it, however far upstream, or
-    # attached to one; registered the data that one read; made the service token that did any of that, and so had its secret.
+    # attached to one; registered the data that one read; made the service token that did any of that, and so had its secret. By
+    # indexes alone: a plan that was made when the tables were small would read all of them when they are large.
     """
     CREATE FUNCTION holdfast.creators_of(version uuid, requester text, on_behalf_of text) RETURNS text[]
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-        WITH RECURSIVE made (run_id) AS (
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    DECLARE
+        made uuid[];
+    BEGIN
+        WITH RECURSIVE upstream (run_id) AS (
             SELECT a.run_id FROM holdfast.model_version_artifact m JOIN holdfast.artifact a ON a.id = m.artifact_id
                 WHERE m.model_version_id = version
             UNION
-            SELECT a.run_id FROM made JOIN holdfast.run_input i ON i.run_id = made.run_id
+            SELECT a.run_id FROM upstream JOIN holdfast.run_input i ON i.run_id = upstream.run_id
                 JOIN holdfast.artifact a ON a.id = i.artifact_id
-        ), people (who) AS (
-            VALUES (requester), (on_behalf_of)
-            UNION SELECT v.created_by FROM holdfast.model_version v WHERE v.id = version
-            UNION SELECT r.created_by FROM made JOIN holdfast.run r ON r.id = made.run_id
-            UNION SELECT a.created_by FROM made JOIN holdfast.artifact a ON a.run_id = made.run_id
-            UNION SELECT d.created_by FROM made JOIN holdfast.run_input i ON i.run_id = made.run_id
-                JOIN holdfast.dataset_version d ON d.id = i.dataset_version_id
-            UNION SELECT 'user:' || p.triggered_by FROM made JOIN holdfast.run r ON r.id = made.run_id
-                JOIN holdfast.pipeline_run p ON p.id = r.pipeline_run_id WHERE p.triggered_by <> ''
-        ), everybody (who) AS (
-            SELECT who FROM people
-            UNION SELECT t.created_by FROM people JOIN holdfast.service_token t
-                ON t.id = CASE WHEN people.who LIKE 'token:%' THEN substr(people.who, 7)::uuid END
         )
-        SELECT array_agg(who ORDER BY who COLLATE "C") FROM everybody WHERE who IS NOT NULL
-    $$
+        SELECT array_agg(run_id) INTO made FROM upstream;
+        RETURN (
+            WITH people (who) AS (
+                VALUES (requester), (on_behalf_of)
+                UNION SELECT v.created_by FROM holdfast.model_version v WHERE v.id = version
+                UNION SELECT r.created_by FROM holdfast.run r WHERE r.id = ANY (made)
+                UNION SELECT a.created_by FROM holdfast.artifact a WHERE a.run_id = ANY (made)
+                UNION SELECT d.created_by FROM holdfast.run_input i
+                    JOIN holdfast.dataset_version d ON d.id = i.dataset_version_id WHERE i.run_id = ANY (made)
+                UNION SELECT 'user:' || p.triggered_by FROM holdfast.run r
+                    JOIN holdfast.pipeline_run p ON p.id = r.pipeline_run_id
+                    WHERE r.id = ANY (made) AND p.triggered_by <> ''
+            ), everybody (who) AS (
+                SELECT who FROM people
+                UNION SELECT t.created_by FROM people JOIN holdfast.service_token t
+                    ON t.id = CASE WHEN people.who LIKE 'token:%' THEN substr(people.who, 7)::uuid END
+            )
+            SELECT array_agg(who ORDER BY who COLLATE "C") FROM everybody WHERE who IS NOT NULL
+        );
+    END $$
     """,
     # Creator is not approver only where the creators are whole: whoever inserts the row does not choose them.
     """
