@@ -76,7 +76,7 @@ class State:
     def locked(self) -> "Iterator[None]":
         """Hold the state against a second demo; the lock goes with the process, however it ends."""
         self.create()
-        with (self.root / "lock").open("a+", opener=partial(os.open, mode=0o600)) as file:
+        with open(self.root / "lock", "a+", opener=partial(os.open, mode=0o600)) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
