@@ -93,10 +93,11 @@ def test_the_story_ends_in_a_promoted_model_and_leaves_nothing_running(demo: Dem
     again.send_signal(signal.SIGKILL)
     again.wait()
     wait_until(lambda: demo.left() == [], 60)
+    prepared = (demo.state.root / "prepared.json").stat().st_mtime_ns
     last = demo.start()
-    wait_until(lambda: "it stays up" in demo.said() or last.poll() is not None, 300)
+    wait_until(lambda: "triggered" in demo.said() or last.poll() is not None, 200)
     assert last.poll() is None, demo.said()
-    assert demo.state.recall("summary")["model_version"] == "tumours/2"
+    assert (demo.state.root / "prepared.json").stat().st_mtime_ns == prepared
     victim = demo.state.recall("pids")["triggerer"]
     os.kill(victim, signal.SIGKILL)
     assert last.wait(60) == 1
@@ -104,6 +105,15 @@ def test_the_story_ends_in_a_promoted_model_and_leaves_nothing_running(demo: Dem
     assert "triggerer.log" in demo.said()
     assert "Traceback" not in demo.said()
     assert demo.left() == []
+
+
+@pytest.mark.soak
+def test_a_second_story_goes_on_from_the_first(demo: Demo) -> None:
+    assert demo.run("--once") == 0, demo.said()
+    credentials = (demo.state.root / "credentials").read_text()
+    assert demo.run("--once") == 0, demo.said()
+    assert demo.state.recall("summary")["model_version"] == "tumours/2"
+    assert (demo.state.root / "credentials").read_text() == credentials
 
 
 def test_without_git_it_says_what_to_install(demo: Demo, tmp_path: Path) -> None:
