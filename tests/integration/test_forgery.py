@@ -29,7 +29,7 @@ SET_BY_DATABASE = {
 }
 COLUMNS = [(table.name, column.name) for table in Table.metadata.sorted_tables for column in table.columns]
 POLICY = PolicyRequest(name="two", gates=[ApprovalGateSpec(count=2, roles=[Role.SECURITY_OFFICER])])
-NEW_PROMOTION = (
+_NEW_PROMOTION = (
     "INSERT INTO promotion (id, project_id, model_id, model_version_id, alias, policy_id, evidence, evidence_digest, creators,"
     " requested_by, state, expires_at) SELECT gen_random_uuid(), project_id, model_id, model_version_id, alias, policy_id, evidence,"
     " evidence_digest, {creators}, {requested_by}, '{state}', {expires_at} FROM promotion WHERE id = :id RETURNING id"
@@ -38,6 +38,12 @@ NEW_DECISION = (
     "INSERT INTO promotion_decision (promotion_id, principal, project_id, creators, roles, decision, evidence_digest, reason)"
     " SELECT id, {principal}, project_id, creators, {roles}, 'approve', evidence_digest, '' FROM promotion WHERE id = :id"
 )
+
+
+def new_promotion(**changes: str) -> str:
+    """Return the INSERT of a promotion like the one named by `:id`, with other SQL for some of its columns."""
+    as_it_is = {"creators": "creators", "requested_by": "requested_by", "expires_at": "expires_at - interval '1 h'"}
+    return _NEW_PROMOTION.format(**{**as_it_is, "state": "pending", **changes})
 
 
 @pytest.fixture
@@ -119,11 +125,9 @@ def test_fewer_approvals_than_the_policy_asks_for_do_not_approve(story: Story, t
 
 def test_a_promotion_is_not_born_approved_nor_outlives_its_policy(story: Story, thief: Connection) -> None:
     promotion = story.request_promotion()
-    given = {"creators": "creators", "requested_by": "requested_by", "expires_at": "expires_at - interval '1 h'"}
     for state in ("approved", "executed", "rejected"):
-        assert refusal(thief, NEW_PROMOTION.format(**given, state=state), id=promotion.id) == "HF005"
-    later = {**given, "expires_at": "expires_at + interval '1 h'", "state": "pending"}
-    assert refusal(thief, NEW_PROMOTION.format(**later), id=promotion.id) == "HF004"
+        assert refusal(thief, new_promotion(state=state), id=promotion.id) == "HF005"
+    assert refusal(thief, new_promotion(expires_at="expires_at + interval '1 h'"), id=promotion.id) == "HF004"
 
 
 @pytest.mark.parametrize("creators", ["'{user:nobody}'", "'{user:mia,user:nobody}'", "'{}'"])
@@ -131,9 +135,7 @@ def test_the_creators_of_a_promotion_are_not_chosen(creators: str, story: Story,
     pipeline = story.pipeline_run(run_id="by hand", triggered_by="tina")
     promotion = story.request_promotion(story.register_model(story.succeed(pipeline_run=pipeline, parameters={"n": 1})))
     assert promotion.creators == ["user:mia", "user:tina"]
-    forged = NEW_PROMOTION.format(
-        creators=creators, requested_by="'user:nobody'", state="pending", expires_at="expires_at - interval '1 h'"
-    )
+    forged = new_promotion(creators=creators, requested_by="'user:nobody'")
     assert refusal(thief, forged, id=promotion.id) == "HF004"
 
 
@@ -158,13 +160,7 @@ def test_whoever_had_a_part_in_a_model_does_not_decide_on_it(part: str, story: S
     assert promotion.creators == ["user:mia", "user:olaf"]
     with pytest.raises(PolicyViolation, match="took part"):
         approve(story, promotion)
-    forged = NEW_PROMOTION.format(
-        creators="'{user:mia}'",
-        requested_by="requested_by",
-        state="pending",
-        expires_at="expires_at - interval '1 h'",
-    )
-    assert refusal(thief, forged, id=promotion.id) == "HF004"
+    assert refusal(thief, new_promotion(creators="'{user:mia}'"), id=promotion.id) == "HF004"
 
 
 def test_who_made_a_service_token_is_a_creator_of_what_the_token_made(story: Story, thief: Connection) -> None:
@@ -186,12 +182,7 @@ def test_who_made_a_service_token_is_a_creator_of_what_the_token_made(story: Sto
     assert {"user:tom", f"token:{token.id}"} <= set(promotion.creators)
     with pytest.raises(PolicyViolation, match="took part"):
         approve(story, promotion, "user:tom")
-    without = NEW_PROMOTION.format(
-        creators="array_remove(creators, 'user:tom')",
-        requested_by="requested_by",
-        state="pending",
-        expires_at="expires_at - interval '1 h'",
-    )
+    without = new_promotion(creators="array_remove(creators, 'user:tom')")
     assert refusal(thief, without, id=promotion.id) == "HF004"
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -31,6 +29,7 @@ from holdfast.wire.model import ApprovalGateSpec, PolicyRequest
 from holdfast.wire.project import ProjectRequest, RoleBindingRequest, TokenRequest
 from holdfast.wire.run import EnvironmentRequest
 from tests.support.forward import Forwarder
+from tests.support.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,19 +186,6 @@ class Installation:
         return commit
 
 
-def free_port() -> int:
-    """Return a port that is free now, far from where another installation would begin to look."""
-    first = random.randrange(20000, 31000)
-    for port in range(first, first + 500):
-        with socket.socket() as candidate:
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-    raise RuntimeError(f"no port between {first} and {first + 500} is free")
-
-
 @contextmanager
 def installation(root: Path) -> Iterator[Installation]:
     """Start everything on free ports, and stop it by process id at the end."""
@@ -217,9 +203,9 @@ def installation(root: Path) -> Iterator[Installation]:
 
 def _start(state: State, postgres: PostgresServer, group: Supervisor) -> Installation:
     for name in ("port", "worker-log-port", "trigger-log-port"):
-        state.remember(name, free_port())
+        state.remember(name, free_ports(1)[0])
     port = state.port()
-    url, flaky = f"http://127.0.0.1:{port}", Forwarder(free_port(), port)
+    url, flaky = f"http://127.0.0.1:{port}", Forwarder(free_ports(1)[0], port)
     api_url = f"{url}/holdfast/api/v1"
     for name in ("versioned", "loose"):
         shutil.copytree(DAGS / name, state.root / name, ignore=shutil.ignore_patterns("__pycache__"))

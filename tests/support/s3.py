@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import shutil
@@ -10,17 +9,18 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from demo.supervise import Supervisor
 
 from tests.support.debian import require
+from tests.support.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,6 @@ PACKAGES = {
 }
 REGION = "us-east-1"
 _DEADLINE_S = 60
-_PR_SET_PDEATHSIG = 1
 _CONFIGURATION = """
 [global]
 fsid = {fsid}
@@ -127,16 +126,16 @@ def throw_away_s3() -> Iterator[S3Server]:
     require(PACKAGES)
     root = Path(tempfile.mkdtemp(prefix="hf-s3-", dir="/var/tmp"))
     try:
-        with ExitStack() as stack:
-            yield _start(root, stack)
+        with Supervisor(root / "log") as group:
+            yield _start(root, group)
     finally:
         shutil.rmtree(root)
 
 
-def _start(root: Path, stack: ExitStack) -> S3Server:
+def _start(root: Path, group: Supervisor) -> S3Server:
     for name in ("mon", "osd", "run", "log", "rgw"):
         (root / name).mkdir()
-    monitor, gateway = _free_ports(2)
+    monitor, gateway = free_ports(2)
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
     (root / "ceph.conf").write_text(_CONFIGURATION.format(fsid=fsid, monitor=monitor, gateway=gateway, root=root))
     keyring = str(root / "keyring")
@@ -168,14 +167,14 @@ def _start(root: Path, stack: ExitStack) -> S3Server:
         f"{root}/monmap",
     )
     _run(root, "ceph-mon", "--mkfs", "-i", "a", "--monmap", f"{root}/monmap", "--keyring", keyring)
-    stack.enter_context(_serving(root, "ceph-mon", "-i", "a"))
+    group.start("ceph-mon", ["ceph-mon", "-f", "-i", "a"], _environment(root))
     _run(root, "ceph", "osd", "new", osd, "0")
     _run(root, "ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
-    stack.enter_context(_serving(root, "ceph-osd", "-i", "0"))
+    group.start("ceph-osd", ["ceph-osd", "-f", "-i", "0"], _environment(root))
     _run(root, "ceph", "osd", "crush", "add-bucket", "default", "root")
     _run(root, "ceph", "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
-    stack.enter_context(_serving(root, "radosgw", "-n", "client.rgw"))
-    _wait_for(gateway, root)
+    group.start("radosgw", ["radosgw", "-f", "-n", "client.rgw"], _environment(root))
+    group.wait_until("the S3 server's start", lambda: _listens(gateway), _DEADLINE_S)
     server = S3Server(f"http://127.0.0.1:{gateway}", secrets.token_hex(8), secrets.token_hex(16))
     keys = ["--access-key", server.access_key, "--secret-key", server.secret_key]
     _run(root, "radosgw-admin", "user", "create", "--uid", "service", "--display-name", "service", *keys)
@@ -199,53 +198,12 @@ def _environment(root: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "CEPH_CONF": f"{root}/ceph.conf", "HOME": str(root)}
 
 
-@contextmanager
-def _serving(root: Path, command: str, *arguments: str) -> Iterator[None]:
-    """Run a daemon in the foreground; it ends with this process, however it ends."""
-    with (root / "log" / f"{command}.out").open("wb") as output:
-        process = subprocess.Popen(
-            [command, "-f", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            env=_environment(root),
-            preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - takes no lock
-        )
+def _listens(port: int) -> bool:
     try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait_for(port: int, root: Path) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                said = (root / "log" / "radosgw.out").read_text()[-1000:]
-                raise RuntimeError(f"the S3 server did not start: {said}") from None
-            time.sleep(0.1)
-            continue
-        return
-
-
-def _free_ports(count: int) -> list[int]:
-    found: list[int] = []
-    with ExitStack() as held:
-        for port in range(23000, 24000):
-            candidate = held.enter_context(socket.socket())
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise RuntimeError("no ports between 23000 and 24000 are free")
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def main() -> None:

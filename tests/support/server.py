@@ -6,7 +6,7 @@ import random
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -41,6 +41,12 @@ def free_socket() -> socket.socket:
         candidate.listen(256)
         return candidate
     raise RuntimeError("none of 500 ports between 20000 and 32000 is free")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return free loopback ports, all different, for servers that open them by themselves."""
+    with ExitStack() as held:
+        return [held.enter_context(free_socket()).getsockname()[1] for _ in range(count)]
 
 
 async def authenticate_by_name(request: Request, caller: Caller) -> Caller:

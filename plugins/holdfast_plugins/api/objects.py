@@ -85,9 +85,8 @@ async def read_object(key: str, request: Request) -> StreamingResponse:
             f"the stored bytes of {key!r} have another size than recorded", remedy="Restore the object store"
         )
     pieces = objects.read(key, facts.version_id, grant.digest)
-    first = await in_thread(
-        partial(next, pieces)
-    )  # of a small object it is all: what is wrong with that can still be said
+    # Before anything is sent: of a small object it is all, and what is wrong with that can still be said.
+    first = await in_thread(partial(next, pieces))
     # Identity, said aloud: Airflow's api-server would compress the bytes, and with their length the early end would be lost.
     headers = {"Content-Length": str(facts.size_bytes), "Content-Encoding": "identity"}
     return _Unfinished(chain((first,), pieces), media_type="application/octet-stream", headers=headers)

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from email.message import Message
-from functools import partial, wraps
+from functools import partial, update_wrapper
 from inspect import Parameter, signature, unwrap
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -228,19 +228,15 @@ def _provider(parameter: Parameter) -> Callable[[Request], Any] | None:
 
 def _described(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function as FastAPI is to describe it: without what is provided, and with the header. Nobody calls it."""
-
-    @wraps(endpoint)
-    def described() -> None:
-        raise NotImplementedError
-
+    described: Any = update_wrapper(partial(endpoint), endpoint)
     asked = signature(endpoint)
     providers = {name: _provider(parameter) for name, parameter in asked.parameters.items()}
     seen = [p.replace(kind=Parameter.KEYWORD_ONLY) for name, p in asked.parameters.items() if providers[name] is None]
     if _key in providers.values():
         header = Annotated[str, Header(min_length=1, max_length=_MAX_KEY_LENGTH)]
         seen.append(Parameter("idempotency_key", Parameter.KEYWORD_ONLY, annotation=header))
-    described.__signature__ = asked.replace(parameters=seen)  # type: ignore[attr-defined]
-    return described
+    described.__signature__ = asked.replace(parameters=seen)
+    return cast("Callable[..., Any]", described)
 
 
 def router(tag: str) -> APIRouter:

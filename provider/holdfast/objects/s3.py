@@ -36,7 +36,7 @@ class S3Store:
     """Implements `ports.ObjectStore` on a bucket.
 
     Args:
-        bucket: its name; `check` says whether it is fit.
+        bucket: its name; it has versions, and Object Lock.
         session: where the credentials come from: the service's own, which no data plane ever sees.
         endpoint_url: of a store that is not Amazon's; addresses have the bucket in the path.
         region: as the store calls it.
