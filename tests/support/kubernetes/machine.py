@@ -1,0 +1,81 @@
+"""What images take from this machine: its Python with the standard library, a shell, and the shared libraries of both."""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from tests.support.kubernetes.tree import Directory, File, Link, copy_of
+
+_COMMANDS = ("cat", "echo", "env", "false", "head", "id", "ls", "mkdir", "nc", "ps", "rm", "sh", "sleep", "true", "wc")
+_LEFT_OUT = frozenset(
+    {"__pycache__", "ensurepip", "idlelib", "lib2to3", "site-packages", "dist-packages", "test", "tests", "tkinter"}
+    | {"turtledemo", "pydoc_data"}
+)
+_LEFT_OUT_EXTENSIONS = re.compile(r"_(test|tkinter|xx|ctypes_test)")
+
+
+def shell() -> dict[str, File | Link | Directory]:
+    """Return /bin with a shell and the commands that tests use, all of them one busybox."""
+    busybox = Path("/bin/busybox")
+    links = {f"bin/{command}": Link("busybox") for command in _COMMANDS}
+    return {"bin/busybox": copy_of(busybox), **links, **_libraries([busybox])}
+
+
+def interpreter() -> dict[str, File | Link | Directory]:
+    """Return this machine's Python as /usr/local/bin/python, with its standard library and without what only developers need."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    program = Path(sys.base_prefix) / "bin" / version
+    library = Path(sysconfig.get_path("stdlib"))
+    extensions = [
+        path for path in sorted((library / "lib-dynload").glob("*.so")) if not _LEFT_OUT_EXTENSIONS.match(path.name)
+    ]
+    target = f"usr/local/lib/{version}"
+    tree: dict[str, File | Link | Directory] = {
+        f"usr/local/bin/{version}": copy_of(program),
+        "usr/local/bin/python3": Link(version),
+        "usr/local/bin/python": Link(version),
+        f"{target}/site-packages": Directory(),
+        **{f"{target}/lib-dynload/{path.name}": copy_of(path) for path in extensions},
+        **_libraries([program, *extensions]),
+    }
+    for path in sorted(library.rglob("*.py")):
+        inside = path.relative_to(library)
+        if _LEFT_OUT.isdisjoint(inside.parts) and not inside.parts[0].startswith("config-"):
+            tree[f"{target}/{inside}"] = File(path)
+            tree[f"{target}/{inside.parent}/__pycache__/{inside.stem}.{sys.implementation.cache_tag}.pyc"] = File(
+                _compiled(path)
+            )
+    return tree
+
+
+def _compiled(source: Path) -> bytes:
+    # "Unchecked" (PEP 552), because all times are zero in a layer, and a pod that may not write would compile at each start.
+    header = importlib.util.MAGIC_NUMBER + (0b01).to_bytes(4, "little")
+    content = source.read_bytes()
+    kept = Path(importlib.util.cache_from_source(str(source)))
+    if kept.is_file():
+        bytecode = kept.read_bytes()
+        when = int(source.stat().st_mtime).to_bytes(8, "little")[:4] + len(content).to_bytes(4, "little")
+        if bytecode[:4] == importlib.util.MAGIC_NUMBER and bytecode[4:8] == bytes(4) and bytecode[8:16] == when:
+            return header + importlib.util.source_hash(content) + bytecode[16:]
+    code = compile(content, source.name, "exec", dont_inherit=True)
+    return header + importlib.util.source_hash(content) + marshal.dumps(code)
+
+
+def _libraries(programs: list[Path]) -> dict[str, File | Link | Directory]:
+    """Return the shared libraries that programs load, all of them where the loader looks without being told."""
+    done = subprocess.run(["ldd", *map(str, programs)], capture_output=True, text=True, check=False, timeout=60)
+    found = {Path(path) for path in re.findall(r"^\s.*?(/\S+) \(0x", done.stdout, re.MULTILINE)}
+    if not found:  # linked statically
+        return {}
+    # Some are found by a path that is written into the program and is nowhere in the image; beside libc every loader looks.
+    usual = next(path.parent for path in found if path.name.startswith("libc.so"))
+    loaders = {path for path in found if path.name.startswith("ld-")}
+    tree: dict[str, File | Link | Directory] = {str(path)[1:]: copy_of(path) for path in loaders}
+    return tree | {f"{str(usual)[1:]}/{path.name}": copy_of(path) for path in found - loaders}

@@ -1,0 +1,160 @@
+"""A cluster that is made on this machine and gone at the end, with nodes that can be lost."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.support.debian import require
+from tests.support.kubernetes import binary
+from tests.support.kubernetes.authority import Authority
+from tests.support.kubernetes.cluster import Cluster
+from tests.support.kubernetes.control_plane import ControlPlane
+from tests.support.kubernetes.images import Image
+from tests.support.kubernetes.network import MAX_NODES, Network, network
+from tests.support.kubernetes.node import Node, Surroundings
+
+PACKAGES = {
+    "/bin/busybox": "busybox-static",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "etcd": "etcd-server",
+    "ip": "iproute2",
+    "runc": "runc",
+    "unshare": "util-linux",
+}
+_DEADLINE_S = 60
+
+
+class OwnCluster(Cluster):
+    """A cluster of this machine.
+
+    Attributes:
+        registries: the directory in which containerd looks how to reach a registry, as `<host:port>/hosts.toml`.
+    """
+
+    is_own = True
+
+    def __init__(self, root: Path, programs: Path, range_: Network) -> None:
+        certificates = root / "certificates"
+        for directory in (certificates, root / "logs", root / "registries"):
+            directory.mkdir()
+        self.registries = root / "registries"
+        self._authority = Authority(certificates)
+        self._network = range_
+        self._plane = ControlPlane(root, programs, self._authority, range_)
+        super().__init__(self._plane.admin, range_.host, str(programs / "kubectl"), root)
+        self._pause = self.images.pause()
+        self._around = Surroundings(
+            root, programs, self._authority.certificate, self.registries, range_, self._pause.reference
+        )
+        self.nodes: dict[int, Node] = {}
+
+    @contextmanager
+    def run(self, count: int) -> Iterator[None]:
+        """Run while the context is open, with nodes that are ready."""
+        for number in range(1, count + 1):
+            kubeconfig = self._account(number)
+            self.nodes[number] = Node(number, kubeconfig, self._around, list(range(1, count + 1)))
+        with ExitStack() as stack, ThreadPoolExecutor(count) as beside:
+            for node in self.nodes.values():
+                stack.callback(node.kill)
+            archive = self._archive(self._pause)
+            begun = [beside.submit(self._begin, node, archive) for node in self.nodes.values()]
+            try:
+                stack.enter_context(self._plane)
+            finally:
+                for each in begun:
+                    each.exception()  # a node that is half up is stopped when it is known how far it got
+            for each in begun:
+                each.result()
+            archive.unlink()
+            for node in self.nodes.values():
+                node.tell("start kubelet")
+            self._wait_until_ready(list(self.nodes))
+            yield
+
+    def load(self, image: Image) -> str:
+        """Have an image on every node that runs, and return the reference by which a pod runs it without a pull."""
+        archive = self._archive(image)
+        running = [node for node in self.nodes.values() if node.is_running]
+        with ThreadPoolExecutor(len(running)) as beside:
+            list(beside.map(lambda node: node.load(archive), running))
+        archive.unlink()
+        return image.reference
+
+    def kill_node(self, number: int) -> None:
+        """Lose a machine at once: all processes, the network, what was mounted; the disk stays."""
+        self.nodes[number].kill()
+
+    def start_node(self, number: int) -> None:
+        """Start a machine that was lost, with the disk it had; returns when it is ready again."""
+        node = self.nodes[number]
+        node.start()
+        node.tell("start kubelet")
+        self._wait_until_ready([number])
+
+    def kill_kubelet(self, number: int) -> None:
+        """Lose the kubelet of a node; the pods on it go on."""
+        self.nodes[number].tell("kill kubelet")
+
+    def start_kubelet(self, number: int) -> None:
+        """Start the kubelet of a node again; it reports when it gets to it."""
+        self.nodes[number].tell("start kubelet")
+
+    def stop_apiserver(self) -> None:
+        """Have the API server gone; nodes and pods go on."""
+        self._plane.stop_apiserver()
+
+    def start_apiserver(self) -> None:
+        """Have the API server again, with all that it knew."""
+        self._plane.start_apiserver()
+
+    def _account(self, number: int) -> Path:
+        name, address = f"node{number}", self._network.node(number)
+        self._authority.issue(name, f"system:node:{name}", ("system:nodes",), (address,))
+        return self._authority.kubeconfig(name, self._plane.url)
+
+    @staticmethod
+    def _begin(node: Node, pause: Path) -> None:
+        node.start()
+        node.load(pause)
+
+    def _wait_until_ready(self, numbers: list[int]) -> None:
+        condition = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+        deadline = time.monotonic() + _DEADLINE_S
+        for number in numbers:
+            while self.kubectl("get", "node", f"node{number}", "--ignore-not-found", "-o", condition) != "True":
+                self._plane.check()
+                if time.monotonic() > deadline:
+                    raise RuntimeError(
+                        f"node{number} was not ready within {_DEADLINE_S} s: {self.nodes[number].last_words()}"
+                    )
+                time.sleep(0.1)
+
+
+@contextmanager
+def own_cluster(nodes: int) -> Iterator[OwnCluster]:
+    """Yield a cluster of this machine.
+
+    Raises:
+        RuntimeError: something that it needs is missing, or did not start; nothing is left behind.
+    """
+    if not 1 <= nodes <= MAX_NODES:
+        raise ValueError(f"a throw-away cluster has 1 to {MAX_NODES} nodes")
+    require(PACKAGES)
+    programs = binary.programs()
+    root = Path(tempfile.mkdtemp(prefix="hf-kube-", dir="/var/tmp"))
+    try:
+        with network() as range_:
+            cluster = OwnCluster(root, programs, range_)
+            with cluster.run(nodes):
+                yield cluster
+    finally:
+        shutil.rmtree(root)
