@@ -65,6 +65,7 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.RUN_CREATED: "A Run was created with all its bindings and its seal.",
     AuditAction.RUN_STARTED: "User code was about to start, under a fence.",
     AuditAction.RUN_CHANGED: "A Run was queued, lost sight of, or is being reconciled; the event has cause and owner.",
+    AuditAction.SECRET_USED: "A Run was started that reads a secret of its namespace; the event names the secret and the variable, never its value.",
     AuditAction.RUN_FINISHED: "A Run ended; the event has its state, and for a failure its class and cause.",
     AuditAction.ARTIFACT_REGISTERED: "An Artifact was registered with digest and size.",
     AuditAction.MODEL_VERSION_REGISTERED: "A ModelVersion was registered.",

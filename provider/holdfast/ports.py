@@ -88,6 +88,8 @@ class Runs(Protocol):
         name: str,
         *,
         pipeline_run: UUID | None = None,
+        task_id: str | None = None,
+        map_index: int | None = None,
         state: str | None = None,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,

@@ -5,10 +5,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from holdfast.core.errors import InvalidRequest
-from holdfast.core.run import OriginReason
+from holdfast.core.policy import DataPlaneKind
+from holdfast.core.run import OriginReason, RunState
 from holdfast.dataplane.plane import CodeSource
 from holdfast.ports import Governance
-from holdfast.wire.run import CodeRef, InputRef, PipelineRunRequest, RunRequest
+from holdfast.wire.run import CodeRef, InputRef, PipelineRunRequest, Run, RunRequest
 from holdfast_provider.operators.task import key_of_try, triggering_user
 
 
@@ -51,6 +52,22 @@ def bind(
         key=f"pipeline-run {key}",
     )
     return request.model_copy(update={"pipeline_run": pipeline_run.id})
+
+
+def open_run_before(governance: Governance, project: str, request: RunRequest) -> Run | None:
+    """Return the Run of the try before, when this one only has to go on with it; None where this try makes its own.
+
+    A process that ends does not end a Run on Kubernetes. When Airflow tries the task again, the Run's pod still works or has ended,
+    and its code must not run a second time. When somebody has cleared the task, he wants just that.
+    """
+    if request.origin_reason is not OriginReason.RETRY:
+        return None
+    tries = governance.runs.list(
+        project, pipeline_run=request.pipeline_run, task_id=request.task_id, map_index=request.map_index, limit=1
+    ).items
+    if not tries or tries[0].data_plane != DataPlaneKind.KUBERNETES:
+        return None
+    return None if tries[0].state in (RunState.FAILED, RunState.CANCELED) else tries[0]
 
 
 def code_of(context: Any) -> CodeSource:

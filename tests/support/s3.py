@@ -73,7 +73,7 @@ mon data = {root}/mon
 osd data = {root}/osd
 setuser match path =
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:{gateway}
+rgw frontends = beast endpoint={host}:{gateway}
 rgw data = {root}/rgw
 rgw dns name = localhost
 rgw thread pool size = 32
@@ -121,23 +121,29 @@ class S3Server:
 
 
 @contextmanager
-def throw_away_s3() -> Iterator[S3Server]:
-    """Start a server in a fresh directory; stop it and remove the directory at the end."""
+def throw_away_s3(host: str = "127.0.0.1") -> Iterator[S3Server]:
+    """Start a server in a fresh directory; stop it and remove the directory at the end.
+
+    Args:
+        host: the address of this machine at which it is to be reached.
+    """
     require(PACKAGES)
     root = Path(tempfile.mkdtemp(prefix="hf-s3-", dir="/var/tmp"))
     try:
         with Supervisor(root / "log") as group:
-            yield _start(root, group)
+            yield _start(root, group, host)
     finally:
         shutil.rmtree(root)
 
 
-def _start(root: Path, group: Supervisor) -> S3Server:
+def _start(root: Path, group: Supervisor, host: str) -> S3Server:
     for name in ("mon", "osd", "run", "log", "rgw"):
         (root / name).mkdir()
     monitor, gateway = free_ports(2)
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
-    (root / "ceph.conf").write_text(_CONFIGURATION.format(fsid=fsid, monitor=monitor, gateway=gateway, root=root))
+    (root / "ceph.conf").write_text(
+        _CONFIGURATION.format(fsid=fsid, monitor=monitor, gateway=gateway, host=host, root=root)
+    )
     keyring = str(root / "keyring")
     _run(root, "ceph-authtool", "--create-keyring", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
     _run(
@@ -174,8 +180,8 @@ def _start(root: Path, group: Supervisor) -> S3Server:
     _run(root, "ceph", "osd", "crush", "add-bucket", "default", "root")
     _run(root, "ceph", "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
     group.start("radosgw", ["radosgw", "-f", "-n", "client.rgw"], _environment(root))
-    group.wait_until("the S3 server's start", lambda: _listens(gateway), _DEADLINE_S)
-    server = S3Server(f"http://127.0.0.1:{gateway}", secrets.token_hex(8), secrets.token_hex(16))
+    group.wait_until("the S3 server's start", lambda: _listens(host, gateway), _DEADLINE_S)
+    server = S3Server(f"http://{host}:{gateway}", secrets.token_hex(8), secrets.token_hex(16))
     keys = ["--access-key", server.access_key, "--secret-key", server.secret_key]
     _run(root, "radosgw-admin", "user", "create", "--uid", "service", "--display-name", "service", *keys)
     return server
@@ -198,9 +204,9 @@ def _environment(root: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "CEPH_CONF": f"{root}/ceph.conf", "HOME": str(root)}
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True

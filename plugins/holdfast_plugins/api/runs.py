@@ -1,6 +1,9 @@
 """EnvironmentLocks, PipelineRuns and Runs."""
 
+from typing import Annotated
 from uuid import UUID
+
+from fastapi import Query
 
 from holdfast.core.run import RunState
 from holdfast.wire.run import (
@@ -83,12 +86,22 @@ def list_runs(
     project: str,
     governed: Governed,
     pipeline_run: UUID | None = None,
+    task_id: Annotated[str | None, Query(max_length=250)] = None,
+    map_index: Annotated[int | None, Query(ge=-1, le=2**31 - 1)] = None,
     state: RunState | None = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Page[Run]:
     """List Runs."""
-    return governed.runs.list(project, pipeline_run=pipeline_run, state=state, limit=limit, cursor=cursor)
+    return governed.runs.list(
+        project,
+        pipeline_run=pipeline_run,
+        task_id=task_id,
+        map_index=map_index,
+        state=state,
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 @routes.get("/projects/{project}/runs/{run}")

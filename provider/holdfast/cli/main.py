@@ -12,6 +12,7 @@ from holdfast import __version__
 from holdfast.cli import (
     artifacts,
     audit,
+    cluster,
     database,
     datasets,
     environments,
@@ -110,6 +111,7 @@ app = typer.Typer(
 for name, commands in (
     ("db", database.commands),
     ("project", projects.commands),
+    ("cluster", cluster.commands),
     ("token", tokens.commands),
     ("environment", environments.commands),
     ("dataset", datasets.commands),

@@ -30,6 +30,7 @@ def list_runs(
     context: typer.Context,
     state: Annotated[RunState | None, typer.Option(help="Only Runs in this state.")] = None,
     pipeline_run: Annotated[UUID | None, typer.Option(help="Only Runs of this PipelineRun.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only Runs of this task.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> None:
@@ -37,7 +38,7 @@ def list_runs(
     session = session_of(context)
     with session.governance() as governance:
         found = governance.runs.list(
-            session.named_project, pipeline_run=pipeline_run, state=state, limit=limit, cursor=cursor
+            session.named_project, pipeline_run=pipeline_run, task_id=task, state=state, limit=limit, cursor=cursor
         )
         session.present.page(found, _LIST)
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -49,17 +49,25 @@ class Presenter:
 
     def page(self, page: Page[Any], columns: Columns) -> None:
         """Show a list, each item as a row; the cursor of the next page goes to standard error."""
+        self.rows(page.items, columns, page.model_dump(mode="json"))
+        if page.next is not None and self.output is Output.TABLE:
+            self.note(f"there are more: --cursor {page.next}")
+
+    def rows(self, items: Iterable[Any], columns: Columns, document: object) -> None:
+        """Show each item as a row; as JSON the document."""
         if self.output is Output.JSON:
-            self._json(page.model_dump(mode="json"))
+            self._json(document)
             return
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for name in columns:
             table.add_column(name, overflow="fold")
-        for item in page.items:
+        for item in items:
             table.add_row(*(_cell(read(item)) for read in columns.values()))
         self._out.print(table)
-        if page.next is not None:
-            self.note(f"there are more: --cursor {page.next}")
+
+    def document(self, document: object) -> None:
+        """Show a document that is for another program, as JSON."""
+        self._json(document)
 
     def fact(self, text: str, **document: object) -> None:
         """Show one sentence, as JSON the facts in it."""

@@ -99,6 +99,8 @@ class RunClient:
         name: str,
         *,
         pipeline_run: UUID | None = None,
+        task_id: str | None = None,
+        map_index: int | None = None,
         state: str | None = None,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
@@ -107,7 +109,14 @@ class RunClient:
         return self.transport.get(
             f"/projects/{name}/runs",
             Page[Run],
-            {"pipeline_run": pipeline_run, "state": state, "limit": limit, "cursor": cursor},
+            {
+                "pipeline_run": pipeline_run,
+                "task_id": task_id,
+                "map_index": map_index,
+                "state": state,
+                "limit": limit,
+                "cursor": cursor,
+            },
         )
 
     def get_policy_snapshot(self, name: str, digest: str) -> PolicySnapshot:

@@ -25,6 +25,7 @@ class AuditAction(StrEnum):
     RUN_STARTED = "run.started"
     RUN_CHANGED = "run.changed"
     RUN_FINISHED = "run.finished"
+    SECRET_USED = "secret.used"  # noqa: S105 - an action's name
     ARTIFACT_REGISTERED = "artifact.registered"
     MODEL_VERSION_REGISTERED = "model_version.registered"
     MODEL_VERSION_CHANGED = "model_version.changed"

@@ -11,13 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from holdfast.core.errors import InvalidRequest
 from holdfast.core.policy import EnvironmentKind
 from holdfast.core.run import ErrorClass
-from holdfast.dataplane.plane import CodeSource, Collected, Log, StepFailed
+from holdfast.dataplane.plane import CodeSource, Collected, Log, StepFailed, collected_of
 from holdfast.dataplane.process import AgentProcess
 from holdfast.wire.dataset import FileEntry
-from holdfast.wire.run import Grants, OutputFile, Run, Staging
+from holdfast.wire.run import Grants, Run, Staging
 
 
 class LocalDataPlane:
@@ -112,15 +111,9 @@ class LocalExecution:
 
     def collect(self) -> Collected:
         """Return what was written; raises StepFailed."""
-        report = self._agent.ask("collect", {"scratch": str(self._scratch), "outputs": self._run.outputs})
-        try:
-            files = tuple(
-                OutputFile(name=f["name"], digest=f["digest"], size_bytes=f["size_bytes"]) for f in report["files"]
-            )
-        except (ValueError, InvalidRequest) as error:
-            raise StepFailed(ErrorClass.USER, f"an output's name cannot be recorded: {error}") from None
-        paths = {file["name"]: file["path"] for file in report["files"]}
-        self._collected = Collected(files, report["metrics"], paths)
+        self._collected = collected_of(
+            self._agent.ask("collect", {"scratch": str(self._scratch), "outputs": self._run.outputs})
+        )
         return self._collected
 
     def publish(self, grants: Grants) -> dict[str, str]:

@@ -107,3 +107,15 @@ def failure_of(report: dict[str, Any]) -> StepFailed:
     """Return the failure in an agent's report."""
     failure = report["failure"]
     return StepFailed(ErrorClass(failure["error_class"]), failure["message"], failure["remedy"])
+
+
+def collected_of(report: dict[str, Any]) -> Collected:
+    """Return what an agent collected; raises StepFailed where a name cannot be recorded."""
+    try:
+        files = tuple(
+            OutputFile(name=file["name"], digest=file["digest"], size_bytes=file["size_bytes"])
+            for file in report["files"]
+        )
+    except (ValueError, InvalidRequest) as error:
+        raise StepFailed(ErrorClass.USER, f"an output's name cannot be recorded: {error}") from None
+    return Collected(files, report["metrics"], {file["name"]: file["path"] for file in report["files"]})

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
 from holdfast.core.digest import parse, text_of
-from holdfast.core.errors import NotFound, StateConflict
+from holdfast.core.errors import IntegrityViolation, NotFound, StateConflict
 from holdfast.core.run import RunState, check_run_transition, is_terminal
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.bindings import Bindings, bind_run
@@ -28,7 +28,7 @@ from holdfast.store.queries.page import page_of
 from holdfast.store.queries.runs import RUNS, run_by_id, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
-from holdfast.wire.run import PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
+from holdfast.wire.run import Observed, PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
 from holdfast.wire.types import Page
 
 
@@ -161,6 +161,9 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                     details={"state": row.state},
                 )
             content = {"fence": request.fence}
+            for variable, reference in sorted((row.resources.get("secrets") or {}).items()):
+                used = {"variable": str(variable), "secret": str(reference), "fence": request.fence}
+                change.record(AuditAction.SECRET_USED, "run", run, used)
             return _move(change, name, row, RunState.RUNNING, content, AuditAction.RUN_STARTED, content)
 
         return self.transactions.change(f"runs.start/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
@@ -212,12 +215,15 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                 "error_class": request.error_class,
                 "cause": request.cause,
                 "metrics": request.metrics,
+                "observed": request.observed.model_dump(mode="json") if request.observed else None,
             }
+            _check_image(row, request)
             content = {
                 "exit_code": request.exit_code,
                 "error_class": request.error_class.value if request.error_class else None,
                 # An event's keys are ASCII: other names stand as JSON writes them in ASCII.
                 "metrics": {json.dumps(metric)[1:-1]: repr(value) for metric, value in request.metrics.items()},
+                "observed": _as_content(request.observed),
             }
             after = _move(
                 change, name, row, request.state, values, AuditAction.RUN_FINISHED, content, request.cause or ""
@@ -251,6 +257,8 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         name: str,
         *,
         pipeline_run: UUID | None = None,
+        task_id: str | None = None,
+        map_index: int | None = None,
         state: str | None = None,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
@@ -260,6 +268,10 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             statement = RUNS.where(RunRow.project_id == found.project_id)
             if pipeline_run is not None:
                 statement = statement.where(RunRow.pipeline_run_id == pipeline_run)
+            if task_id is not None:
+                statement = statement.where(RunRow.task_id == task_id)
+            if map_index is not None:
+                statement = statement.where(RunRow.map_index == map_index)
             if state is not None:
                 statement = statement.where(RunRow.state == state)
             return page_of(
@@ -279,6 +291,26 @@ def _same_request(row: Any, digest: bytes, run: Run) -> Run:
             },
         )
     return run
+
+
+def _check_image(row: Any, request: RunFinish) -> None:
+    """Return when a Run that succeeded was seen to run on the image that it was bound to; raises IntegrityViolation."""
+    seen = request.observed.image_digest if request.observed else None
+    bound = row.environment_reference.rpartition("@")[2]
+    if request.state is RunState.SUCCEEDED and seen is not None and seen != bound:
+        raise IntegrityViolation(
+            f"Run {row.id} ran on another image than it was bound to",
+            remedy="Find out who changed its pod; nothing that it made is registered",
+            details={"bound_digest": bound, "observed_digest": seen},
+        )
+
+
+def _as_content(observed: Observed | None) -> dict[str, Any] | None:
+    """Return what was observed as it stands in an event, which holds no fractions."""
+    if observed is None:
+        return None
+    seen = observed.model_dump(mode="json", exclude_none=True)
+    return {**seen, "cpu_seconds": repr(seen["cpu_seconds"])} if "cpu_seconds" in seen else seen
 
 
 _SET_WITH_A_STATE = ("state", "since", "started_at", "ended_at")

@@ -168,6 +168,7 @@ def run_of(row: Any, project_name: str) -> run.Run:
         error_class=ErrorClass(row.error_class) if row.error_class else None,
         exit_code=row.exit_code,
         metrics=row.metrics,
+        observed=run.Observed.model_construct(**row.observed) if row.observed else None,
         started_at=row.started_at,
         ended_at=row.ended_at,
     )

@@ -149,6 +149,22 @@ class RunInput(Wire):
     digest: Digest
 
 
+class Observed(Wire):
+    """What was seen of an execution from outside: not what the Run says of itself, but what its data plane does.
+
+    Attributes:
+        node: machine that it ran on.
+        image_digest: of the image that was started, as the node resolved it.
+        peak_memory_bytes: most memory that the command and what it started held at one time.
+        cpu_seconds: processor time of the same.
+    """
+
+    node: Annotated[str, Field(max_length=253)] | None = None
+    image_digest: Digest | None = None
+    peak_memory_bytes: Size | None = None
+    cpu_seconds: Annotated[Number, Field(ge=0, le=MAX_INTEGER)] | None = None
+
+
 class Run(Wire):
     """A Run as recorded; everything down to `seal` never changes after creation."""
 
@@ -185,6 +201,7 @@ class Run(Wire):
     error_class: ErrorClass | None
     exit_code: int | None
     metrics: dict[str, float]
+    observed: Observed | None
     started_at: Time | None
     ended_at: Time | None
 
@@ -243,6 +260,7 @@ class RunFinish(Wire):
         Field(max_length=1000),
     ] = {}
     artifacts: Annotated[list[StoredFile], Field(max_length=10_000)] = []
+    observed: Observed | None = None
 
     @model_validator(mode="after")
     def _failure_has_a_class(self) -> "RunFinish":

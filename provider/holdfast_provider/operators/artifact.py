@@ -1,11 +1,15 @@
 """Registers what was made elsewhere as an Artifact."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from holdfast_provider.operators.run import RunningOperator, references_of
 from holdfast_provider.operators.task import HoldfastOperator, key_of_try
+
+if TYPE_CHECKING:
+    from holdfast.ports import Governance
+    from holdfast.wire.run import Run
 
 _COPY = 'cp -R "$HOLDFAST_INPUTS/source/." "$HOLDFAST_OUTPUTS/$0"'
 
@@ -57,5 +61,9 @@ class RegisterArtifactOperator(RunningOperator):
                 command=["sh", "-c", _COPY, "files" if is_directory else "."],
                 outputs={self.name: "files/" if is_directory else path},
             )
-            run = self.execute_run(context, hook, governance, project, request)
-            return references_of(governance, project, run)[self.name]
+            return self.execute_run(context, hook, governance, project, request)
+
+    def present(self, context: Any, governance: "Governance", project: str, run: "Run") -> Any:
+        """Return the reference."""
+        del context
+        return references_of(governance, project, run)[self.name]

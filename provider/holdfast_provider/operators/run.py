@@ -1,40 +1,90 @@
 """Runs user code on the Project's data plane, once a try, with everything bound and everything recorded."""
 
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from holdfast_provider.operators.task import HoldfastOperator
 
 if TYPE_CHECKING:
+    from holdfast.dataplane.kubernetes.run import PodRun
     from holdfast.ports import Governance
     from holdfast.wire.run import Run, RunRequest
     from holdfast_provider.execution import LocalRun
     from holdfast_provider.hooks.holdfast import HoldfastHook
 
+DEFAULT_KUBERNETES_CONN = "kubernetes_default"
+
 
 class RunningOperator(HoldfastOperator):
     """Base of the operators whose tries are Runs.
 
-    A data plane that goes on without this worker begins the Run here, defers, and comes back in a method of its own; what a subclass
-    does with a Run that has succeeded is apart from that.
+    Where user code runs, the Project says. On the local data plane the Run is executed in this process. On Kubernetes it is begun here,
+    waited for in the triggerer, and ended here again; a try that finds the Run of the try before still open takes that one up.
+
+    Args:
+        kubernetes_conn_id: connection to the cluster, for Projects whose data plane that is.
+        deferrable: whether a Run on Kubernetes is waited for in the triggerer, and not by a worker.
     """
 
     _local: "LocalRun | None" = None
+    _pods: "PodRun | None" = None
     _is_killed = False
+
+    def __init__(
+        self, *, kubernetes_conn_id: str = DEFAULT_KUBERNETES_CONN, deferrable: bool = True, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kubernetes_conn_id = kubernetes_conn_id
+        self.deferrable = deferrable
+
+    def present(self, context: Any, governance: "Governance", project: str, run: "Run") -> Any:
+        """Return what the task returns, given its Run, succeeded."""
+        raise NotImplementedError
 
     def execute_run(
         self, context: Any, hook: "HoldfastHook", governance: "Governance", project: str, request: "RunRequest"
-    ) -> "Run":
-        """Create the Run of this try, execute it and return it, succeeded; one that has succeeded already is not executed again."""
+    ) -> Any:
+        """Create the Run of this try, execute it and present it; one that has succeeded already is not executed again."""
+        from holdfast.core.policy import DataPlaneKind
         from holdfast.core.run import RunState
+        from holdfast_provider.binding import open_run_before
+
+        run = open_run_before(governance, project, request) or governance.runs.create(project, request)
+        self.log.info("Run %s, seal %s", run.id, run.seal)
+        if run.state is not RunState.SUCCEEDED:
+            if run.data_plane == DataPlaneKind.KUBERNETES:
+                run = self._execute_in_pod(context, governance, project, run)
+            else:
+                run = self._execute_here(context, hook, governance, project, run)
+        return self.present(context, governance, project, run)
+
+    def resume(self, context: Any, event: dict[str, Any], project: str, run: str, is_staged: bool) -> Any:
+        """Go on with a Run whose pod has moved on while this task was deferred."""
+        from holdfast_provider._errors import task_errors
+        from holdfast_provider.triggers.run import EXPIRED
+
+        hook = self.hook()
+        with task_errors(), hook.get_conn() as governance:
+            found = governance.runs.get(project, UUID(run))
+            self._pods = self._pod_run(context, governance, project, found)
+            if event["event"] == EXPIRED:
+                self._pods.expire()
+            if is_staged:
+                ended = self._ended(context, project, found)
+            else:
+                ended = self._execute_in_pod(context, governance, project, found)
+            return self.present(context, governance, project, ended)
+
+    def _execute_here(
+        self, context: Any, hook: "HoldfastHook", governance: "Governance", project: str, run: "Run"
+    ) -> "Run":
         from holdfast_provider._masking import mask
         from holdfast_provider.binding import code_of
         from holdfast_provider.execution import LocalRun
 
-        run = governance.runs.create(project, request)
-        self.log.info("Run %s, seal %s", run.id, run.seal)
-        if run.state is RunState.SUCCEEDED:
-            return run
         token = hook.token
         self._local = LocalRun(
             governance, project, run, hook.data_roots, lambda line: self.log.info("%s", mask(line, token))
@@ -43,11 +93,66 @@ class RunningOperator(HoldfastOperator):
             self._local.cancel()
         return self._local.execute(code_of(context))
 
+    def _execute_in_pod(self, context: Any, governance: "Governance", project: str, run: "Run") -> "Run":
+        from holdfast.dataplane.kubernetes.status import Ended, Waiting
+        from holdfast_provider.binding import code_of
+
+        self._pods = self._pod_run(context, governance, project, run)
+        progress, is_staged = self._pods.begin(code_of(context))
+        if isinstance(progress, Ended):
+            return self._pods.end()
+        cause = f": {progress.cause}" if isinstance(progress, Waiting) else ""
+        self.log.info("Run %s goes on in its pod%s", run.id, cause)
+        self._wait(context, project, run, is_staged=is_staged)
+        raise AssertionError("deferring raises")
+
+    def _ended(self, context: Any, project: str, run: "Run") -> "Run":
+        from holdfast.dataplane.kubernetes.status import Ended
+
+        if self._pods is None:
+            raise RuntimeError("a Run is ended after it was begun")
+        if isinstance(self._pods.progress(), Ended):
+            return self._pods.end()
+        # A watch may end before what it waited for: look again.
+        self._wait(context, project, run, is_staged=True)
+        raise AssertionError("deferring raises")
+
+    def _wait(self, context: Any, project: str, run: "Run", *, is_staged: bool) -> None:
+        from holdfast.dataplane.kubernetes.manifest import deadline_s, pod_name
+        from holdfast.dataplane.kubernetes.run import START_TIMEOUT_S
+        from holdfast_provider.triggers.run import RunTrigger
+
+        del context
+        if self._pods is None:
+            raise RuntimeError("a Run is waited for after it was begun")
+        trigger = RunTrigger(
+            namespace=self._pods.namespace,
+            pod=pod_name(run),
+            kubernetes_conn_id=self.kubernetes_conn_id,
+            conn_id=self.conn_id,
+            project=project,
+            run=str(run.id),
+            is_staged=is_staged,
+            start_by=time.time() + START_TIMEOUT_S,
+            deadline_s=deadline_s(run),
+        )
+        more = {"project": project, "run": str(run.id), "is_staged": is_staged}
+        # Beyond what the trigger itself waits for: Airflow's own timeout would leave the pod behind.
+        timeout = timedelta(seconds=2 * START_TIMEOUT_S + deadline_s(run))
+        self.defer(trigger=trigger, method_name="resume", kwargs=more, timeout=timeout)
+
+    def _pod_run(self, context: Any, governance: "Governance", project: str, run: "Run") -> "PodRun":
+        from holdfast_provider.pods import pod_run
+
+        return pod_run(governance, project, run, self.kubernetes_conn_id, self.log.info, context)
+
     def on_kill(self) -> None:
         """Ask the user's command and everything that it started to end; `execute` records the end."""
         self._is_killed = True
         if self._local is not None:
             self._local.cancel()
+        if self._pods is not None:
+            self._pods.cancel()
 
 
 class RunOperator(RunningOperator):
@@ -64,6 +169,8 @@ class RunOperator(RunningOperator):
         parameters: JSON-compatible.
         outputs: name → path below the outputs directory; a slash at the end means a directory.
         resources: cpu, memory and the like, for data planes that can hold a Run to them.
+        secrets: environment variable → `secret/key` of a Kubernetes Secret in the Project's namespace.
+        pod_override: where the pod is placed and how it is labelled, as `{"metadata": …, "spec": …}`; nothing else is allowed.
     """
 
     template_fields: Sequence[str] = (
@@ -83,6 +190,8 @@ class RunOperator(RunningOperator):
         parameters: dict[str, Any] | None = None,
         outputs: dict[str, str] | None = None,
         resources: dict[str, Any] | None = None,
+        secrets: dict[str, str] | None = None,
+        pod_override: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -92,6 +201,8 @@ class RunOperator(RunningOperator):
         self.parameters = parameters or {}
         self.outputs = outputs or {}
         self.run_resources = resources or {}  # `resources` is a field of Airflow's own
+        self.secrets = secrets or {}
+        self.pod_override = pod_override or {}
 
     def execute(self, context: Any) -> str:
         """Execute the Run of this try and return its id."""
@@ -111,12 +222,41 @@ class RunOperator(RunningOperator):
                 command=[str(part) for part in self.command],
                 parameters=self.parameters,
                 outputs=self.outputs,
-                resources=self.run_resources,
+                resources=self._bound_resources(),
             )
-            run = self.execute_run(context, hook, governance, project, request)
-            for name, reference in references_of(governance, project, run).items():
-                context["ti"].xcom_push(key=name, value=reference)
-            return str(run.id)
+            return str(self.execute_run(context, hook, governance, project, request))
+
+    def present(self, context: Any, governance: "Governance", project: str, run: "Run") -> str:
+        """Return the Run's id; its outputs are XComs of their own."""
+        for name, reference in references_of(governance, project, run).items():
+            context["ti"].xcom_push(key=name, value=reference)
+        return str(run.id)
+
+    def _bound_resources(self) -> dict[str, Any]:
+        """Return everything that the data plane is to give the Run, so that the seal covers it."""
+        bound = dict(self.run_resources)
+        if self.execution_timeout is not None:
+            bound["deadline_s"] = int(self.execution_timeout.total_seconds())
+        if self.secrets:
+            bound["secrets"] = self.secrets
+        if self.pod_override:
+            bound["pod"] = self.pod_override
+        return bound
+
+
+def cancel_run(conn_id: str, kubernetes_conn_id: str, project: str, run: str) -> None:
+    """End a Run on Kubernetes whose task somebody has marked or cleared, and record it as canceled."""
+    import logging
+
+    from holdfast.core.run import is_terminal
+    from holdfast_provider.hooks.holdfast import HoldfastHook
+    from holdfast_provider.pods import pod_run
+
+    log = logging.getLogger(__name__)
+    with HoldfastHook(conn_id).get_conn() as governance:
+        found = governance.runs.get(project, UUID(run))
+        if not is_terminal(found.state):
+            pod_run(governance, project, found, kubernetes_conn_id, log.info).cancel()
 
 
 def references_of(governance: "Governance", project: str, run: "Run") -> dict[str, Any]:

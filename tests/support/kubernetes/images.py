@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.support.kubernetes.machine import interpreter, shell
+from tests.support.kubernetes.machine import PYTHON_LIBRARY, interpreter, shell
 from tests.support.kubernetes.tree import Directory, File, Link, Tree
 
 NAMES = "localhost/holdfast"
@@ -135,6 +135,11 @@ class Images:
         """Return what holds the namespaces of a pod: it does nothing until it is killed."""
         config = {"Entrypoint": ["/bin/busybox", "sleep", "infinity"], "Env": ["PATH=/bin"]}
         return self.image("pause", [self._shell()], config)
+
+    @property
+    def python_library(self) -> str:
+        """Where the Python of `python` finds what is installed, without the leading slash."""
+        return PYTHON_LIBRARY
 
     def python(self, name: str = "python", *above: Layer, **config: Any) -> Image:
         """Return an image with this machine's Python, a shell, a writable /tmp, and a user without rights.

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.support.kubernetes.tree import Directory, File, Link, copy_of
 
 _COMMANDS = ("cat", "echo", "env", "false", "head", "id", "ls", "mkdir", "nc", "ps", "rm", "sh", "sleep", "true", "wc")
+PYTHON_LIBRARY = f"usr/local/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 _LEFT_OUT = frozenset(
     {"__pycache__", "ensurepip", "idlelib", "lib2to3", "site-packages", "dist-packages", "test", "tests", "tkinter"}
     | {"turtledemo", "pydoc_data"}

@@ -1,13 +1,14 @@
-"""One order in, one report out: `python -I -m holdfast.dataplane.agent stage|survey|collect|publish`."""
+"""One order in, one report out: `python -I -m holdfast.dataplane.agent pack|stage|survey|collect|publish`."""
 
 import json
 import sys
 
+from holdfast.dataplane.agent.code import pack
 from holdfast.dataplane.agent.collect import collect, publish
 from holdfast.dataplane.agent.failure import AgentFailure
 from holdfast.dataplane.agent.stage import stage, survey
 
-_COMMANDS = {"stage": stage, "survey": survey, "collect": collect, "publish": publish}
+_COMMANDS = {"pack": pack, "stage": stage, "survey": survey, "collect": collect, "publish": publish}
 
 
 def main() -> int:

@@ -1,19 +1,27 @@
 """Before the user's command: code, inputs and parameters in place, every digest checked."""
 
 import json
-import os
-import subprocess
-import tarfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+from holdfast.dataplane.agent.code import pack, unpack
 from holdfast.dataplane.agent.failure import AgentFailure
 from holdfast.dataplane.agent.files import digest_file, inside, pieces_of, walk
 from holdfast.dataplane.agent.transfer import check_content, download
 
 
 def stage(order: dict[str, Any]) -> dict[str, Any]:
+    """Lay out a Run on the machine that has the repository; raises what `lay_out` raises."""
+    archive = Path(order["scratch"]) / "code.tar"
+    pack({"code": order["code"], "target": str(archive)})
+    with archive.open("rb") as content:
+        lay_out(order, content)
+    archive.unlink()
+    return {}
+
+
+def lay_out(order: dict[str, Any], code: IO[bytes]) -> None:
     """Lay out a Run below its scratch directory: code/, inputs/, parameters.json and an empty outputs/.
 
     Raises:
@@ -24,7 +32,7 @@ def stage(order: dict[str, Any]) -> dict[str, Any]:
     inputs.mkdir(mode=0o700)
     (scratch / "outputs").mkdir(mode=0o700)
     (scratch / "parameters.json").write_text(json.dumps(order["parameters"], sort_keys=True))
-    _stage_code(order["code"], scratch / "code")
+    unpack(code, scratch / "code")
     for grant in order["grants"]:
         target = inside(inputs, grant["name"], "input", "data")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +41,6 @@ def stage(order: dict[str, Any]) -> dict[str, Any]:
         _stage_dataset(dataset, inputs, order["data_roots"])
     for path in inputs.rglob("*"):
         path.chmod(0o500 if path.is_dir() else 0o400)
-    return {}
 
 
 def survey(order: dict[str, Any]) -> dict[str, Any]:
@@ -97,68 +104,3 @@ def _stage_dataset(dataset: dict[str, Any], inputs: Path, data_roots: list[str])
             ) from None
         # The copy is what the user's code reads, so the copy is what is hashed: a source that changes meanwhile does not matter.
         check_content(what, digest_file(copy), file)
-
-
-def _stage_code(code: dict[str, Any], target: Path) -> None:
-    target.mkdir(mode=0o700)
-    checkout = Path(code["checkout"])
-    if code["commit"] is None:
-        for relative, path in walk(checkout, "user"):
-            if relative.startswith(".git/") or "/__pycache__/" in f"/{relative}":
-                continue
-            copy = target / relative
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-        return
-    # Only what is in the commit: files that lie beside it in the checkout do not reach the Run.
-    environment = {
-        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "HOME": str(target.parent),
-        "LC_ALL": "C",
-    }
-    git_directory = code["git_directory"] or str(checkout / ".git")
-    tree = f"{code['commit']}:{code['path']}" if code["path"] else code["commit"]
-    # safe.directory is read from the environment's configuration only, never from the command line.
-    environment |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-    command = ["git", f"--git-dir={git_directory}", "archive", "--format=tar", tree]
-    try:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as git:
-            if git.stdout is None:
-                raise RuntimeError("git has no output")
-            with tarfile.open(fileobj=git.stdout, mode="r|") as archive:
-                _unpack(archive, target)
-    except FileNotFoundError:
-        raise AgentFailure("environment", "git is not installed where the agent runs", "Install git") from None
-    except tarfile.ReadError:
-        raise AgentFailure(
-            "user", f"commit {tree} is not in the Dag bundle's repository", "Push it, and refresh the bundle"
-        ) from None
-    except tarfile.TarError as error:
-        raise AgentFailure(
-            "platform", f"commit {tree} cannot be staged: {error}", "Check git where the agent runs"
-        ) from None
-    if git.returncode != 0:
-        raise AgentFailure("platform", f"git could not read commit {tree} to its end", "Check the Dag bundle's storage")
-
-
-def _unpack(archive: tarfile.TarFile, target: Path) -> None:
-    """Write what `git archive` sends: files, directories, and links that stay inside; tarfile's own filter is not in Python 3.11.2."""
-    for member in archive:
-        path = inside(target, member.name, "code", "user")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if member.isdir():
-            path.mkdir(exist_ok=True)
-        elif member.issym():
-            if not (path.parent / member.linkname).resolve().is_relative_to(target.resolve()):
-                raise AgentFailure(
-                    "user",
-                    f"{member.name!r} in the commit is a link that leaves the repository",
-                    "Keep links inside the repository",
-                )
-            path.symlink_to(member.linkname)
-        elif content := archive.extractfile(member):
-            with path.open("xb") as file:
-                for piece in pieces_of(content):
-                    file.write(piece)
-            path.chmod(0o755 if member.mode & 0o100 else 0o644)

@@ -1,5 +1,6 @@
 """EnvironmentLocks, PolicySnapshots, PipelineRuns, Runs, their inputs, and Artifacts."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Integer, UniqueConstraint
@@ -157,6 +158,7 @@ class RunRow(Table):
     error_class: Mapped[str | None]
     exit_code: Mapped[int | None] = mapped_column(Integer)
     metrics: Mapped[EmptyDocument]
+    observed: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     started_at: Mapped[Moment | None]
     ended_at: Mapped[Moment | None]
 

@@ -1,0 +1,69 @@
+"""Whether a pod that exists is the pod that was to be made: a label can be forged, a specification can be compared."""
+
+from typing import Any
+
+from kubernetes.utils.quantity import parse_quantity
+
+# Lists that the API server and its admission plugins add to, in every cluster.
+_ADDED_TO = frozenset({"tolerations", "imagePullSecrets"})
+
+
+def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """Return where a pod is not what was wanted; nothing where the server has only filled in defaults.
+
+    Every field that was wanted must be as it was wanted, and every list must have exactly those members: a container, a volume, a
+    mount, a variable more is a difference. Fields that nobody asked for are defaults, but for those that give a pod rights.
+    """
+    spec = found.get("spec", {})
+    more = [f"spec.{field} is set" for field in _RIGHTS if field not in wanted["spec"] and spec.get(field)]
+    labels = {"metadata": {kind: wanted["metadata"][kind] for kind in ("labels", "annotations")}}
+    return more + list(_compare("", {**labels, "spec": wanted["spec"]}, found))
+
+
+_RIGHTS = ("ephemeralContainers", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostAliases")
+_CONTAINER_RIGHTS = ("envFrom", "volumeDevices", "lifecycle")
+
+
+def _compare(path: str, wanted: Any, found: Any) -> Any:
+    match wanted:
+        case dict():
+            if not isinstance(found, dict):
+                yield f"{path} is missing"
+                return
+            if "image" in wanted:
+                for field in _CONTAINER_RIGHTS:
+                    if field not in wanted and found.get(field):
+                        yield f"{path}.{field} is set"
+            if path.endswith((".requests", ".limits")):
+                yield from _compare_quantities(path, wanted, found)
+                return
+            for name, value in wanted.items():
+                yield from _compare(f"{path}.{name}".removeprefix("."), value, found.get(name))
+        case list():
+            yield from _compare_lists(path, wanted, found)
+        case _:
+            if wanted != found and not (wanted is False and found is None):
+                yield f"{path} is {found!r}, not {wanted!r}"
+
+
+def _compare_lists(path: str, wanted: list[Any], found: Any) -> Any:
+    found = found if isinstance(found, list) else []
+    if path.rpartition(".")[2] in _ADDED_TO:
+        for member in wanted:
+            if member not in found:
+                yield f"{path} lacks {member!r}"
+        return
+    if len(wanted) != len(found):
+        names = [member.get("name", "?") if isinstance(member, dict) else str(member) for member in found]
+        yield f"{path} has {len(found)} members ({', '.join(names)}), not {len(wanted)}"
+        return
+    for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
+        yield from _compare(f"{path}[{number}]", one, other)
+
+
+def _compare_quantities(path: str, wanted: dict[str, str], found: dict[str, str]) -> Any:
+    """The API server writes a quantity its own way: 1024Mi as 1Gi."""
+    if {name: parse_quantity(value) for name, value in wanted.items()} != {
+        name: parse_quantity(value) for name, value in found.items()
+    }:
+        yield f"{path} is {found!r}, not {wanted!r}"

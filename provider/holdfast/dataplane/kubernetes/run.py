@@ -1,0 +1,177 @@
+"""One Run on a cluster: begun by one process, waited for by another, ended by a third, as they come and go."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from holdfast.core.errors import StateConflict, Unavailable
+from holdfast.core.run import ErrorClass, is_terminal
+from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
+from holdfast.dataplane.kubernetes.execution import PodExecution
+from holdfast.dataplane.kubernetes.manifest import PodSettings, deadline_s, pod_name
+from holdfast.dataplane.kubernetes.status import (
+    Broken,
+    Ended,
+    Progress,
+    Running,
+    Stageable,
+    Waiting,
+    observe,
+    progress_of,
+    uid_of,
+)
+from holdfast.dataplane.plane import CodeSource, StepCanceled, StepFailed
+from holdfast.dataplane.record import RunRecord
+from holdfast.ports import Governance
+from holdfast.wire.run import Observed, Run
+
+Result = TypeVar("Result")
+START_TIMEOUT_S = 600
+_AT_HAND_S = 20.0
+"""How long a process waits for a pod's agent by itself; what takes longer is waited for elsewhere."""
+
+
+class PodRun:
+    """Brings a Run that has been created to its end, from wherever it is.
+
+    Args:
+        governance: the record.
+        project: the Project's name.
+        run: the Run.
+        cluster: where its pod is.
+        settings: the Project's namespace and the agent's image.
+        log: the task's log.
+        dress: gives a pod what the site gives every pod.
+        as_ending: what an exception of the caller's own world means to a Run.
+    """
+
+    def __init__(
+        self,
+        governance: Governance,
+        project: str,
+        run: Run,
+        cluster: Cluster,
+        settings: PodSettings,
+        log: Callable[[str], None],
+        *,
+        dress: Callable[[Pod], Pod] = lambda pod: pod,
+        as_ending: Callable[[BaseException], BaseException] = lambda error: error,
+    ) -> None:
+        self._governance, self._project, self._log = governance, project, log
+        self._record = RunRecord(governance, project, run, log)
+        self._cluster, self._settings, self._dress = cluster, settings, dress
+        self._as_ending = as_ending
+        self._pod: Pod | None = None
+
+    @property
+    def namespace(self) -> str:
+        """Where the pod is."""
+        return self._settings.namespace
+
+    def begin(self, code: CodeSource) -> tuple[Progress, bool]:
+        """Make the Run's pod, lay the Run out in it, and return how far it is, and whether it is laid out.
+
+        Raises:
+            StepFailed: the Run has failed.
+            StateConflict: another execution holds the Run; nothing of this one has run.
+        """
+        return self._recorded(lambda: self._begin(code))
+
+    def end(self) -> Run:
+        """Store what the Run has made, end it, and return it, succeeded; raises StepFailed, StepCanceled."""
+        return self._recorded(self._end)
+
+    def progress(self) -> Progress:
+        """Return how far the Run is; a failed one is recorded as such and raised as StepFailed."""
+        return self._recorded(self._look)
+
+    def cancel(self) -> None:
+        """End the user's command by removing the Run's pod, and record the Run as canceled."""
+        self._give_up(StepCanceled("the Run was canceled: its task was marked or cleared, or its worker shut down"))
+
+    def expire(self) -> None:
+        """End a Run that ran longer than it may, or whose pod did not start in time; raises that as StepFailed."""
+        execution = self._execution()
+        pod = execution.find_pod()
+        if pod is None:
+            failure = execution.gone()
+        elif isinstance(progress_of(pod), Running):
+            cause = f"the command ran longer than its deadline of {deadline_s(self._record.run)} s"
+            failure = StepFailed(ErrorClass.ENVIRONMENT, cause, "Give it more by execution_timeout")
+        else:
+            failure = execution.not_started(pod, START_TIMEOUT_S)
+        self._give_up(failure)
+        raise failure
+
+    def _give_up(self, ending: BaseException) -> None:
+        """Remove the Run's pod, so that nothing of it runs any more, and then record the end."""
+        pod = self._pod or self._cluster.find_pod(self._settings.namespace, pod_name(self._record.run))
+        if pod is not None:
+            self._cluster.delete_pod(self._settings.namespace, pod_name(self._record.run), uid_of(pod))
+        self._record.fail(ending, self._record.run.fence)
+
+    def _begin(self, code: CodeSource) -> tuple[Progress, bool]:
+        execution = self._execution()
+        run = self._record.run
+        # Once a fence is on record, its pod is the only one that there will ever be.
+        self._pod = execution.find_pod() if run.fence else execution.ensure_pod()
+        if self._pod is None:
+            raise execution.gone()
+        self._pod, progress = execution.wait(lambda found: not isinstance(found, Waiting), _AT_HAND_S)
+        if isinstance(progress, Stageable):
+            self._record.start(uid_of(self._pod))
+            execution.stage(code, self._governance.runs.stage(self._project, run.id))
+            return Waiting("the command starts"), True
+        return self._checked(progress), not isinstance(progress, Waiting)
+
+    def _look(self) -> Progress:
+        self._pod = self._execution().find_pod()
+        if self._pod is None:
+            raise self._execution().gone()
+        return self._checked(progress_of(self._pod))
+
+    def _end(self) -> Run:
+        execution = self._execution()
+        progress = self._look()
+        if not isinstance(progress, Ended) or self._pod is None:
+            raise StateConflict(f"the pod of Run {self._record.run.id} has not ended", remedy="Wait for it")
+        uid = uid_of(self._pod)
+        run = self._record.succeed(uid, 0, execution, self._observed())
+        try:
+            execution.release()
+        except Unavailable as error:
+            self._log(f"the pod is left for the reconciler to remove: {error}")
+        return run
+
+    def _checked(self, progress: Progress) -> Progress:
+        if isinstance(progress, Broken):
+            raise progress.failure
+        return progress
+
+    def _execution(self) -> PodExecution:
+        return PodExecution(self._record.run, self._cluster, self._settings, self._dress)
+
+    def _observed(self) -> Observed | None:
+        if self._pod is None:
+            return None
+        seen = observe(self._pod)
+        return Observed(node=seen.node, image_digest=seen.image_digest)
+
+    def _recorded(self, step: Callable[[], Result]) -> Result:
+        """Do a step; where it fails for good, the Run has failed."""
+        self._check_open()
+        try:
+            return step()
+        except (StateConflict, Unavailable):
+            # Not how the Run ended: somebody comes back to it, the next try or the reconciler.
+            raise
+        except BaseException as error:
+            self._record.fail(self._as_ending(error), self._fence(), self._observed())
+            raise
+
+    def _check_open(self) -> None:
+        run = self._record.run
+        if is_terminal(run.state):
+            raise StepFailed(run.error_class or ErrorClass.PLATFORM, f"Run {run.id} is {run.state}: {run.cause}")
+
+    def _fence(self) -> str | None:
+        return self._record.run.fence or (uid_of(self._pod) if self._pod else None)

@@ -1,0 +1,232 @@
+"""What a pod says about its Run: where it is, how it ended, and whose failure that is. Pure: a pod in, an answer out.
+
+Source: Kubernetes, pod life cycle; the reasons are the kubelet's and the scheduler's.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from holdfast.core.run import ErrorClass
+from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, USER
+from holdfast.dataplane.plane import StepFailed
+
+Pod = dict[str, Any]
+_HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"})
+_PULLING = frozenset({"ErrImagePull", "ImagePullBackOff"})
+_NOT_THERE = ("not found", "does not exist", "manifest unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing of the user's has run; `cause` says what is waited for."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stageable:
+    """The agent waits for its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The user's command runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The user's command ended by itself with exit code 0, and the agent holds its outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The Run cannot succeed any more."""
+
+    failure: StepFailed
+
+
+Progress = Waiting | Stageable | Running | Ended | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen on a pod, for the record.
+
+    Attributes:
+        uid: the pod's, which is the Run's fence.
+        node: where it ran.
+        image_digest: of the user's container as the node resolved it; None where none was started.
+    """
+
+    uid: str
+    node: str | None
+    image_digest: str | None
+
+
+def uid_of(pod: Pod) -> str:
+    """Return the pod's UID."""
+    return str(pod["metadata"]["uid"])
+
+
+def observe(pod: Pod) -> Observation:
+    """Return what is recorded of a pod."""
+    image_id = str(_container(pod, USER).get("imageID") or "")
+    digest = image_id.rpartition("@")[2]
+    return Observation(uid_of(pod), pod["spec"].get("nodeName"), digest if digest.startswith("sha256:") else None)
+
+
+def progress_of(pod: Pod) -> Progress:
+    """Return where a pod's Run is."""
+    status = pod.get("status", {})
+    if (lost := _lost(pod)) is not None:
+        return Broken(lost)
+    user, stage = _state(pod, USER), _state(pod, STAGE)
+    if "terminated" in user:
+        return _ended(pod, user["terminated"])
+    if (staged := stage.get("terminated")) and staged.get("exitCode") != 0:
+        return Broken(_staging_failed(staged))
+    if status.get("phase") in ("Failed", "Succeeded"):
+        why = status.get("message") or status.get("reason") or "no reason given"
+        return Broken(StepFailed(ErrorClass.PLATFORM, f"the pod ended without the command: {why}", "Start a new try"))
+    if "running" in user:
+        return Running()
+    for name in (STAGE, USER, AGENT):
+        if (hopeless := _cannot_start(pod, name)) is not None:
+            return Broken(hopeless)
+    if "running" in stage:
+        return Stageable()
+    return Waiting(_waiting_for(pod))
+
+
+def not_started(pod: Pod, waited_s: float) -> StepFailed:
+    """Return the failure of a pod that has waited too long."""
+    cause = _waiting_for(pod)
+    kind = ErrorClass.ENVIRONMENT if any(reason in cause for reason in _PULLING) else ErrorClass.PLATFORM
+    return StepFailed(kind, f"the pod did not start within {waited_s:.0f} s: {cause}", "Mend that, or wait longer")
+
+
+def _lost(pod: Pod) -> StepFailed | None:
+    """Return why a pod that may still say it runs is lost."""
+    status, metadata = pod.get("status", {}), pod["metadata"]
+    if status.get("reason") == "Evicted":
+        message = status.get("message") or "no reason given"
+        return StepFailed(ErrorClass.PLATFORM, f"the pod was evicted: {message}", "Ask for what the command needs")
+    if status.get("reason") == "NodeLost" or (metadata.get("deletionTimestamp") and _node_is_gone(pod)):
+        node = pod["spec"].get("nodeName")
+        return StepFailed(ErrorClass.PLATFORM, f"node {node} was lost", "Start a new try")
+    if disruption := _condition(pod, "DisruptionTarget", "True"):
+        message = disruption.get("message") or disruption.get("reason")
+        return StepFailed(ErrorClass.PLATFORM, f"the pod was disrupted: {message}", "Start a new try")
+    if metadata.get("deletionTimestamp"):
+        return StepFailed(ErrorClass.PLATFORM, "the pod was deleted", "Find out who deletes pods; start a new try")
+    return None
+
+
+def _node_is_gone(pod: Pod) -> bool:
+    ready = _condition(pod, "Ready", "False") or _condition(pod, "Ready", "Unknown")
+    return bool(ready and ready.get("reason") in ("NodeStatusUnknown", "NodeNotReady"))
+
+
+def _ended(pod: Pod, ending: dict[str, Any]) -> Progress:
+    code, reason = int(ending.get("exitCode", -1)), ending.get("reason") or ""
+    if code == 0:
+        if "running" in _state(pod, AGENT):
+            return Ended()
+        agent = _state(pod, AGENT).get("terminated")
+        if agent is None:
+            return Running()
+        why = agent.get("reason") or f"exit code {agent.get('exitCode')}"
+        return Broken(
+            StepFailed(
+                ErrorClass.PLATFORM, f"the agent ended before the outputs were stored ({why})", "Start a new try"
+            )
+        )
+    if reason == "OOMKilled":
+        limit = _limit(pod, USER, "memory")
+        return Broken(
+            StepFailed(
+                ErrorClass.ENVIRONMENT,
+                f"the command needed more memory than its limit of {limit}",
+                'Give the Run more: resources={"memory": …}',
+                exit_code=code,
+            )
+        )
+    if pod["status"].get("reason") == "DeadlineExceeded":
+        return Broken(
+            StepFailed(
+                ErrorClass.ENVIRONMENT, "the command ran longer than its deadline", "Give it more", exit_code=code
+            )
+        )
+    if reason in ("ContainerCannotRun", "StartError"):
+        message = (ending.get("message") or reason).strip()[-300:]
+        return Broken(
+            StepFailed(
+                ErrorClass.USER, f"the command could not be started: {message}", "Write it as it is in the image"
+            )
+        )
+    return Broken(
+        StepFailed(ErrorClass.USER, f"the command ended with exit code {code}", "See the task's log", exit_code=code)
+    )
+
+
+def _staging_failed(ending: dict[str, Any]) -> StepFailed:
+    if ending.get("reason") == "OOMKilled":
+        return StepFailed(ErrorClass.PLATFORM, "the agent needed more memory than it has", "Report it")
+    return StepFailed(ErrorClass.PLATFORM, "the Run could not be laid out in its pod", "See the log of its agent")
+
+
+def _cannot_start(pod: Pod, name: str) -> StepFailed | None:
+    waiting = _state(pod, name).get("waiting") or {}
+    reason, message = waiting.get("reason") or "", waiting.get("message") or ""
+    what = f"container {name!r} cannot start: {reason}: {message[:500]}"
+    if reason in _HOPELESS or (reason in _PULLING and any(said in message for said in _NOT_THERE)):
+        return StepFailed(ErrorClass.ENVIRONMENT, what, "Check that the image and what it refers to are there")
+    return None
+
+
+def _waiting_for(pod: Pod) -> str:
+    unscheduled = _condition(pod, "PodScheduled", "False")
+    if unscheduled:
+        return f"{unscheduled.get('reason')}: {unscheduled.get('message')}"
+    for name in (STAGE, USER, AGENT):
+        if (waiting := _state(pod, name).get("waiting")) and waiting.get("reason") not in (None, "PodInitializing"):
+            return f"container {name!r}: {waiting['reason']} {waiting.get('message') or ''}".strip()
+    return str(pod.get("status", {}).get("phase", "unknown")).lower()
+
+
+def _container(pod: Pod, name: str) -> dict[str, Any]:
+    status = pod.get("status", {})
+    for found in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        if found["name"] == name:
+            return dict(found)
+    return {}
+
+
+def _state(pod: Pod, name: str) -> dict[str, Any]:
+    return dict(_container(pod, name).get("state") or {})
+
+
+def _condition(pod: Pod, kind: str, value: str) -> dict[str, Any] | None:
+    for condition in pod.get("status", {}).get("conditions") or []:
+        if condition["type"] == kind and condition["status"] == value:
+            return dict(condition)
+    return None
+
+
+def _limit(pod: Pod, name: str, resource: str) -> str:
+    for container in pod["spec"]["containers"]:
+        if container["name"] == name:
+            return str(container.get("resources", {}).get("limits", {}).get(resource, "the node"))
+    return "the node"
+
+
+def running_since(pod: Pod) -> datetime | None:
+    """Return since when the user's command runs, None while it does not."""
+    running = _state(pod, USER).get("running")
+    return datetime.fromisoformat(running["startedAt"]) if running else None
+
+
+def made_at(pod: Pod) -> datetime:
+    """Return when the pod was made."""
+    return datetime.fromisoformat(pod["metadata"]["creationTimestamp"])

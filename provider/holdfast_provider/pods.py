@@ -1,0 +1,72 @@
+"""Runs on Kubernetes as Airflow knows the cluster: its connection, its labels, and what the site gives every pod."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+from airflow.sdk.configuration import conf
+
+from holdfast.core.errors import InvalidRequest
+from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
+from holdfast.dataplane.kubernetes.manifest import USER, PodSettings
+from holdfast.dataplane.kubernetes.run import PodRun
+from holdfast.ports import Governance
+from holdfast.wire.run import Run
+from holdfast_provider.execution import as_ending
+
+
+class RunPod(KubernetesPodOperator):
+    """KubernetesPodOperator as Holdfast uses it: the pod is the Run's, the connection, labels and the site's own hooks are Airflow's."""
+
+    def __init__(self, manifest: Pod, kubernetes_conn_id: str) -> None:
+        super().__init__(
+            task_id=manifest["metadata"]["name"],
+            full_pod_spec=PodGenerator.deserialize_model_dict(manifest),
+            kubernetes_conn_id=kubernetes_conn_id,
+            base_container_name=USER,
+            automount_service_account_token=False,
+            random_name_suffix=False,
+            durable=False,
+            log_pod_spec_on_failure=False,
+            on_finish_action="keep_pod",
+        )
+
+
+def pod_run(
+    governance: Governance,
+    project: str,
+    run: Run,
+    kubernetes_conn_id: str,
+    log: Callable[[str], None],
+    context: Any = None,
+) -> PodRun:
+    """Return a Run on the cluster that an Airflow connection leads to; raises InvalidRequest where the installation lacks something."""
+    settings = settings_of(governance, project, conf.get("holdfast", "agent_image", fallback=""))
+    core = KubernetesHook(conn_id=kubernetes_conn_id).core_v1_client
+
+    def dress(manifest: Pod) -> Pod:
+        built = RunPod(manifest, kubernetes_conn_id).build_pod_request_obj(context)
+        return cast("Pod", core.api_client.sanitize_for_serialization(built))
+
+    return PodRun(governance, project, run, Cluster(core.api_client), settings, log, dress=dress, as_ending=as_ending)
+
+
+def settings_of(governance: Governance, project: str, agent_image: str | None) -> PodSettings:
+    """Return where a Project's pods run and with which agent.
+
+    Raises:
+        InvalidRequest: the Project has no namespace, or the installation does not say which image the agent is.
+    """
+    namespace = governance.projects.get(project).namespace
+    if not namespace:
+        raise InvalidRequest(
+            f"Project {project!r} has no namespace", remedy="A Platform Owner makes Projects with --namespace"
+        )
+    if not agent_image:
+        raise InvalidRequest(
+            "this installation does not say which image the agent is",
+            remedy="Set agent_image in section holdfast of Airflow's configuration, by digest",
+        )
+    return PodSettings(namespace, agent_image)

@@ -1,0 +1,42 @@
+"""Runs in pods: what they are given, what they give, and what becomes of them when something goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.kubernetes.project import KubernetesProject
+
+WRITE = """
+import json, os, pathlib
+outputs = pathlib.Path(os.environ["HOLDFAST_OUTPUTS"])
+parameters = json.loads(pathlib.Path(os.environ["HOLDFAST_PARAMETERS"]).read_text())
+(outputs / "model.bin").write_bytes(b"a model of depth %d" % parameters["depth"])
+(outputs / "metrics.json").write_text(json.dumps({"accuracy": 0.9}))
+(outputs / "plots").mkdir()
+(outputs / "plots" / "roc.svg").write_text("<svg/>")
+print("written")
+"""
+
+
+def test_a_run_is_laid_out_executed_and_recorded_with_what_it_made(project: KubernetesProject) -> None:
+    run = project.create(
+        "python",
+        "-c",
+        WRITE,
+        parameters={"depth": 4},
+        outputs={"model": "model.bin", "metrics": "metrics.json", "plots": "plots/"},
+    )
+
+    ended = project.succeed(run)
+
+    assert ended.exit_code == 0
+    assert ended.metrics == {"accuracy": 0.9}
+    pod = project.pod(run)
+    assert pod is not None
+    assert ended.fence == pod["metadata"]["uid"]
+    assert ended.observed is not None
+    assert ended.observed.node == pod["spec"]["nodeName"]
+    assert ended.observed.image_digest == project.plane.user.rpartition("@")[2]
+    names = {artifact.name: artifact for artifact in project.governance.artifacts.list(project.name, run=run.id).items}
+    assert set(names) == {"model", "metrics", "plots/roc.svg"}
+    assert json.dumps(pod).count("X-Amz") == 0

@@ -1,0 +1,69 @@
+"""A data plane to test on: a cluster with a Project's namespace, the agent's image and S3 that pods reach."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast.dataplane.kubernetes.namespace import (
+    Egress,
+    NamespaceSettings,
+    Quota,
+    admission_documents,
+    namespace_documents,
+)
+from tests.support.kubernetes.tree import File
+
+if TYPE_CHECKING:
+    from tests.support.kubernetes.cluster import Cluster
+    from tests.support.kubernetes.images import Image
+    from tests.support.s3 import S3Server
+
+_PACKAGE = Path(__file__).parents[3] / "provider" / "holdfast"
+
+
+@dataclass
+class DataPlane:
+    """Where the Runs of tests are executed.
+
+    Attributes:
+        cluster: the cluster.
+        s3: the object store.
+        bucket: of the installation.
+        agent: reference of the agent's image.
+        user: reference of an image with Python.
+    """
+
+    cluster: Cluster
+    s3: S3Server
+    bucket: str
+    agent: str
+    user: str
+
+    def prepare(self, project: str, *, quota: Quota | None = None, workers: tuple[str, ...] = ()) -> None:
+        """Apply a Project's namespace, named as the Project."""
+        address = self.s3.url.removeprefix("http://")
+        host, _, port = address.partition(":")
+        egress = (Egress(f"{host}/32", int(port)),)
+        settings = NamespaceSettings(project, project, egress, workers, quota or Quota())
+        documents = [*admission_documents(), *namespace_documents(settings)]
+        self.cluster.kubectl(
+            "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+        )
+
+
+def data_plane(cluster: Cluster, s3: S3Server) -> DataPlane:
+    """Return a data plane on a cluster, its images on every node."""
+    agent, user = cluster.load(agent_image(cluster)), cluster.load(cluster.images.python("user"))
+    return DataPlane(cluster, s3, s3.create_bucket(), agent, user)
+
+
+def agent_image(cluster: Cluster) -> Image:
+    """Return the agent's image: Python, and of Holdfast the agent alone."""
+    library = cluster.images.python_library
+    modules = [_PACKAGE / "__init__.py", _PACKAGE / "dataplane" / "__init__.py"]
+    modules += sorted((_PACKAGE / "dataplane" / "agent").glob("*.py"))
+    tree = {f"{library}/holdfast/{module.relative_to(_PACKAGE)}": File(module) for module in modules}
+    return cluster.images.python("agent", cluster.images.layer(tree))
