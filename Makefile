@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 # As many processes as there are cores, each with a database server of its own; what has many processes itself runs alone.
 BESIDE := -n auto --dist loadfile
-ALONE := tests/airflow tests/demo
+ALONE := tests/airflow tests/demo tests/kubernetes
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport VIRTUAL_ENV

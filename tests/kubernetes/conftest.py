@@ -1,22 +1,61 @@
-"""One cluster and one S3 server for the whole suite; a platform whose object store that is, and a Project, for each module."""
+"""One cluster and one S3 server for the suite; a namespace for each test of the cluster, a Project for each module about Runs."""
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Iterator
 
 import pytest
+from kubernetes import client
 
 from holdfast.settings import Platform, Settings
 from tests.support.kubernetes import Cluster, throw_away_cluster
 from tests.support.kubernetes.data_plane import DataPlane, data_plane
+from tests.support.kubernetes.own import OwnCluster, own_cluster
 from tests.support.kubernetes.project import KubernetesProject
 from tests.support.s3 import REGION, S3Server, throw_away_s3
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    with throw_away_cluster() as cluster:
+    with throw_away_cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def own(cluster: Cluster) -> Iterator[OwnCluster]:
+    """A cluster whose nodes can be lost: the same one, unless that one is given or kind's."""
+    if isinstance(cluster, OwnCluster):
         yield cluster
+    else:
+        with own_cluster(2) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def core(cluster: Cluster) -> client.CoreV1Api:
+    return client.CoreV1Api(cluster.api())
+
+
+@pytest.fixture(scope="session")
+def python(cluster: Cluster) -> str:
+    """The reference of an image with Python."""
+    return cluster.load(cluster.images.python())
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, core: client.CoreV1Api) -> Iterator[str]:
+    """A namespace at the restricted Pod Security level."""
+    name = f"test-{secrets.token_hex(4)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    core.create_namespace({"metadata": {"name": name, "labels": labels}})
+    deadline = time.monotonic() + 20
+    while not core.list_namespaced_service_account(name).items:
+        assert time.monotonic() < deadline, f"{name} got no service account"
+        time.sleep(0.05)
+    yield name
+    core.delete_namespace(name)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +71,7 @@ def plane(cluster: Cluster, s3: S3Server) -> DataPlane:
 
 @pytest.fixture(scope="module")
 def platform(settings: Settings, s3: S3Server, plane: DataPlane) -> Iterator[Platform]:
+    """The governance functions with the S3 server as their object store."""
     changed = settings.model_copy(
         update={"objects_root": None, "s3_bucket": plane.bucket, "s3_endpoint_url": s3.url, "s3_region": REGION}
     )

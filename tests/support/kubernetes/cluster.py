@@ -29,6 +29,7 @@ class Cluster:
         kubeconfig: the path of the file with which one may do everything.
         host: the address of this machine at which pods reach a server that listens on it.
         images: makes what pods run.
+        kubectl_path: the program.
         is_own: whether its nodes and its API server can be lost.
     """
 
@@ -36,7 +37,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path, host: str, kubectl: str, root: Path) -> None:
         self.kubeconfig, self.host = kubeconfig, host
-        self._kubectl, self._root = kubectl, root
+        self.kubectl_path, self._root = kubectl, root
         (root / "images").mkdir()
         self.images = Images(root / "images")
 
@@ -47,7 +48,7 @@ class Cluster:
             RuntimeError: it failed; the message is its own.
         """
         done = subprocess.run(
-            [self._kubectl, f"--kubeconfig={kubeconfig or self.kubeconfig}", *arguments],
+            [self.kubectl_path, f"--kubeconfig={kubeconfig or self.kubeconfig}", *arguments],
             input=input,
             capture_output=True,
             text=True,

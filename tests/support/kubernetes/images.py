@@ -19,7 +19,7 @@ from tests.support.kubernetes.tree import Directory, File, Link, Tree
 
 NAMES = "localhost/holdfast"
 USER = 65532
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -72,7 +72,7 @@ class Image:
     def write_archive(self, target: Path) -> None:
         """Write the image as an OCI layout in a tar file, which a container engine imports under its reference."""
         descriptor = {
-            "mediaType": _MANIFEST,
+            "mediaType": MANIFEST,
             "digest": self.digest,
             "size": len(self.manifest),
             "annotations": {"io.containerd.image.name": self.reference},
@@ -125,7 +125,7 @@ class Images:
         configuration = _json(about)
         manifest = {
             "schemaVersion": 2,
-            "mediaType": _MANIFEST,
+            "mediaType": MANIFEST,
             "config": {"mediaType": _CONFIG, "digest": digest_of(configuration), "size": len(configuration)},
             "layers": [{"mediaType": _LAYER, "digest": layer.digest, "size": layer.size_bytes} for layer in layers],
         }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.kubernetes import control_groups
+from tests.support.kubernetes import control_groups, owner
 
 # RFC 2544 sets 198.18.0.0/15 apart for tests; a cluster takes a sixteenth of its lower half, and services a /24 of the upper one.
 _PLACES = 16
@@ -85,6 +84,13 @@ def network() -> Iterator[Network]:
         _remove(taken)
 
 
+def remove_abandoned() -> None:
+    """Take away the networks and control groups of processes that were killed; what ran on their nodes has ended with them."""
+    for left in filter(_is_abandoned, map(Network, range(_PLACES))):
+        control_groups.remove_all(left.tag)
+        _remove(left)
+
+
 def ip(*arguments: str, is_needed: bool = True) -> str:
     """Run `ip` and return what it prints; raises RuntimeError when it fails and is needed."""
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False, timeout=30)
@@ -95,9 +101,6 @@ def ip(*arguments: str, is_needed: bool = True) -> str:
 
 def _claim() -> Network:
     for candidate in map(Network, range(_PLACES)):
-        if _links(candidate) and _is_abandoned(candidate):
-            _remove(candidate)
-            control_groups.remove_all(candidate.tag)
         if _links(candidate) or _is_routed(candidate):
             continue
         # Two who want the same place both try to make its bridge, and the kernel lets one.
@@ -109,7 +112,11 @@ def _claim() -> Network:
             timeout=30,
         )
         if made.returncode == 0:
-            ip("link", "set", candidate.tag, "alias", f"{os.getpid()} {_started(os.getpid())}")
+            try:
+                ip("link", "set", candidate.tag, "alias", owner.mark())
+            except BaseException:
+                _remove(candidate)
+                raise
             return candidate
         if "exists" not in made.stderr:
             raise RuntimeError(f"a throw-away cluster needs a bridge, and `ip link add` failed: {made.stderr.strip()}")
@@ -122,17 +129,8 @@ def _links(network: Network) -> list[str]:
 
 
 def _is_abandoned(network: Network) -> bool:
-    """Say whether the process that made a network has ended without removing it; its processes have ended with it."""
     alias = Path("/sys/class/net", network.tag, "ifalias")
-    owner = alias.read_text().split() if alias.is_file() else []
-    return len(owner) == 2 and _started(int(owner[0])) != owner[1]
-
-
-def _started(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except FileNotFoundError:
-        return ""
+    return alias.is_file() and owner.is_gone(alias.read_text().strip())
 
 
 def _is_routed(network: Network) -> bool:

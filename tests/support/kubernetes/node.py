@@ -65,6 +65,11 @@ class Node:
         return f"node{self.number}"
 
     @property
+    def pid(self) -> int:
+        """Its first process, as this machine counts; 0 where it does not run."""
+        return self._pid
+
+    @property
     def is_running(self) -> bool:
         """Whether it has been started, and neither been killed nor ended."""
         return self._process is not None and self._process.poll() is None
@@ -120,15 +125,14 @@ class Node:
     def kill(self) -> None:
         """Lose the machine: every process on it is killed at once, and its network is gone; its disk stays."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        if self._pid:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)  # the kernel kills all others of its namespace first
-        process.kill()
-        process.wait(_DEADLINE_S)
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
+        if process is not None:
+            if self._pid and process.poll() is None:
+                # The kernel ends the first process of a namespace after all others of it, and `unshare` ends after that one.
+                os.kill(self._pid, signal.SIGKILL)
+            else:
+                process.kill()
+            process.wait(_DEADLINE_S)
+            for stream in filter(None, (process.stdin, process.stdout)):
                 with suppress(BrokenPipeError):
                     stream.close()
         self._pid = 0
@@ -148,8 +152,10 @@ class Node:
 
     def _first(self) -> int:
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return int(children[0]) if children else 0
+        pid = self._process.pid
+        with suppress(FileNotFoundError, ProcessLookupError):
+            return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().strip() or 0)
+        return 0
 
     def _wait_for(self, what: str, look: Any) -> Any:
         deadline = time.monotonic() + _DEADLINE_S

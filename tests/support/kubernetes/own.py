@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.support.debian import require
-from tests.support.kubernetes import binary
+from tests.support.kubernetes import binary, owner
+from tests.support.kubernetes import network as networks
 from tests.support.kubernetes.authority import Authority
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.control_plane import ControlPlane
@@ -29,6 +30,8 @@ PACKAGES = {
     "runc": "runc",
     "unshare": "util-linux",
 }
+DIRECTORIES = Path("/var/tmp")
+_PREFIX = "hf-kube-"
 _DEADLINE_S = 60
 
 
@@ -36,7 +39,8 @@ class OwnCluster(Cluster):
     """A cluster of this machine.
 
     Attributes:
-        registries: the directory in which containerd looks how to reach a registry, as `<host:port>/hosts.toml`.
+        network: which it has.
+        nodes: by number, from 1.
     """
 
     is_own = True
@@ -45,14 +49,14 @@ class OwnCluster(Cluster):
         certificates = root / "certificates"
         for directory in (certificates, root / "logs", root / "registries"):
             directory.mkdir()
-        self.registries = root / "registries"
+        self._registries = root / "registries"
         self._authority = Authority(certificates)
-        self._network = range_
+        self.network = range_
         self._plane = ControlPlane(root, programs, self._authority, range_)
         super().__init__(self._plane.admin, range_.host, str(programs / "kubectl"), root)
         self._pause = self.images.pause()
         self._around = Surroundings(
-            root, programs, self._authority.certificate, self.registries, range_, self._pause.reference
+            root, programs, self._authority.certificate, self._registries, range_, self._pause.reference
         )
         self.nodes: dict[int, Node] = {}
 
@@ -116,8 +120,18 @@ class OwnCluster(Cluster):
         """Have the API server again, with all that it knew."""
         self._plane.start_apiserver()
 
+    @contextmanager
+    def without_encryption(self, address: str) -> Iterator[None]:
+        """Have the nodes pull from a registry over plain HTTP while the context is open."""
+        told = self._registries / address
+        told.mkdir()
+        url = f"http://{address}"
+        (told / "hosts.toml").write_text(f'server = "{url}"\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n')
+        yield
+        shutil.rmtree(told)
+
     def _account(self, number: int) -> Path:
-        name, address = f"node{number}", self._network.node(number)
+        name, address = f"node{number}", self.network.node(number)
         self._authority.issue(name, f"system:node:{name}", ("system:nodes",), (address,))
         return self._authority.kubeconfig(name, self._plane.url)
 
@@ -150,7 +164,8 @@ def own_cluster(nodes: int) -> Iterator[OwnCluster]:
         raise ValueError(f"a throw-away cluster has 1 to {MAX_NODES} nodes")
     require(PACKAGES)
     programs = binary.programs()
-    root = Path(tempfile.mkdtemp(prefix="hf-kube-", dir="/var/tmp"))
+    remove_abandoned()
+    root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{owner.mark()}-", dir=DIRECTORIES))
     try:
         with network() as range_:
             cluster = OwnCluster(root, programs, range_)
@@ -158,3 +173,11 @@ def own_cluster(nodes: int) -> Iterator[OwnCluster]:
                 yield cluster
     finally:
         shutil.rmtree(root)
+
+
+def remove_abandoned() -> None:
+    """Take away what clusters have left whose process was killed before it could."""
+    networks.remove_abandoned()
+    for directory in DIRECTORIES.glob(f"{_PREFIX}*"):
+        if owner.is_gone(directory.name.removeprefix(_PREFIX).rpartition("-")[0]):
+            shutil.rmtree(directory, ignore_errors=True)  # somebody else may be at it
