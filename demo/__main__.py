@@ -97,6 +97,7 @@ def _tell(state: State, postgres: "PostgresServer", group: "Supervisor", say: Na
     """Tell the whole story and return its summary and where Airflow answers."""
     from demo import airflow as configuration
     from demo import journey
+    from demo.plane import local_plane
     from demo.platform import PROJECT, bring_data, furnish, open_platform, passwords
     from demo.repository import publish
     from demo.users import described
@@ -110,8 +111,9 @@ def _tell(state: State, postgres: "PostgresServer", group: "Supervisor", say: Na
     postgres.create_database("airflow")
     bundle = configuration.git_bundle("examples", state.root / "dags.git")
     shared = configuration.environment(state, postgres, port, [bundle])
-    platform, service = open_platform(state, postgres, api_url)
-    token = furnish(state, platform)
+    plane = local_plane(state)
+    platform, service = open_platform(state, postgres, api_url, plane)
+    token = furnish(state, platform, plane)
     platform.close()
     say("Holdfast   database migrated, Project made", then="migrating Airflow's database")
     secrets = passwords(state)

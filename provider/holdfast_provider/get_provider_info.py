@@ -13,7 +13,12 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": "Holdfast", "python-modules": ["holdfast_provider.hooks.holdfast"]}],
         "operators": [{"integration-name": "Holdfast", "python-modules": ["holdfast_provider.operators"]}],
         "sensors": [{"integration-name": "Holdfast", "python-modules": ["holdfast_provider.sensors"]}],
-        "triggers": [{"integration-name": "Holdfast", "python-modules": ["holdfast_provider.triggers.promotion"]}],
+        "triggers": [
+            {
+                "integration-name": "Holdfast",
+                "python-modules": ["holdfast_provider.triggers.promotion", "holdfast_provider.triggers.run"],
+            }
+        ],
         "notifications": ["holdfast_provider.notifications.pipeline_run.PipelineRunNotifier"],
         "connection-types": [
             {
@@ -41,15 +46,22 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "config": {
             "holdfast": {
-                "description": "What the Dag processor must know about Holdfast without asking the API.",
+                "description": "What Airflow's processes must know about Holdfast without asking the API.",
                 "options": {
+                    "agent_image": {
+                        "description": "Image of the agent that lays out Runs in their pods, by digest; for Projects on the Kubernetes data plane.",
+                        "type": "string",
+                        "version_added": "0.1.0",
+                        "example": "registry.example/holdfast-agent@sha256:…",
+                        "default": "",
+                    },
                     "production_projects": {
                         "description": "Projects of class production, separated by commas; their Dags are checked at parse time, where every task then has to name its Project.",
                         "type": "string",
                         "version_added": "0.1.0",
                         "example": "oncology,credit-risk",
                         "default": "",
-                    }
+                    },
                 },
             }
         },

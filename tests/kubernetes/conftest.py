@@ -5,16 +5,21 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kubernetes import client
 
 from holdfast.settings import Platform, Settings
+from tests.support.airflow import Installation, installation
 from tests.support.kubernetes import Cluster, throw_away_cluster
+from tests.support.kubernetes.airflow import on_cluster
 from tests.support.kubernetes.data_plane import DataPlane, data_plane
 from tests.support.kubernetes.own import OwnCluster, own_cluster
 from tests.support.kubernetes.project import KubernetesProject
 from tests.support.s3 import REGION, S3Server, throw_away_s3
+
+DAGS = Path(__file__).parent / "dags"
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +94,11 @@ def project(platform: Platform, plane: DataPlane, tmp_path_factory: pytest.TempP
     (code / "steps").mkdir()
     (code / "steps" / "hello.py").write_text("print('hello from the step')\n")
     return KubernetesProject.make(platform, plane, code)
+
+
+@pytest.fixture(scope="session")
+def place(plane: DataPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Airflow outside the cluster, whose Project's Runs are pods in it."""
+    root = tmp_path_factory.mktemp("installation") / "state"
+    with installation(root, on_cluster(plane, plane.user), DAGS) as running:
+        yield running

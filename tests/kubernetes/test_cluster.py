@@ -12,6 +12,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client import ApiException
 from kubernetes.stream import stream
+
 from tests.support.kubernetes import Cluster, throw_away_cluster
 from tests.support.kubernetes.own import OwnCluster
 from tests.support.kubernetes.pods import has_ended, is_ready, pod, wait_for_pod, waits_for

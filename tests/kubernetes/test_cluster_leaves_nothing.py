@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from demo.failure import DemoFailure
 from kubernetes import client
+
 from tests.support.kubernetes import binary, own, traces
 from tests.support.kubernetes.network import network
 from tests.support.kubernetes.own import own_cluster

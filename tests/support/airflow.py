@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from demo.journey import Airflow
+from demo.plane import Plane, local_plane
 from demo.platform import PROJECT, bring_data, furnish, open_platform, passwords
 from demo.postgres import PostgresServer
 from demo.repository import publish
@@ -187,8 +188,16 @@ class Installation:
 
 
 @contextmanager
-def installation(root: Path) -> Iterator[Installation]:
-    """Start everything on free ports, and stop it by process id at the end."""
+def installation(
+    root: Path, place: Callable[[State], Plane] = local_plane, dags: Path = DAGS
+) -> Iterator[Installation]:
+    """Start everything on free ports, and stop it by process id at the end.
+
+    Args:
+        root: for everything that it keeps.
+        place: where its Runs are executed.
+        dags: directory of Dags, those of a versioned bundle and loose ones.
+    """
     state = State(root)
     try:
         with ExitStack() as stack:
@@ -196,25 +205,25 @@ def installation(root: Path) -> Iterator[Installation]:
             state.pair()
             postgres = stack.enter_context(PostgresServer.start(state.database))
             group = stack.enter_context(Supervisor(state.root / "logs"))
-            yield _start(state, postgres, group)
+            yield _start(state, postgres, group, place(state), dags)
     finally:
         state.remove()
 
 
-def _start(state: State, postgres: PostgresServer, group: Supervisor) -> Installation:
+def _start(state: State, postgres: PostgresServer, group: Supervisor, plane: Plane, dags: Path) -> Installation:
     for name in ("port", "worker-log-port", "trigger-log-port"):
         state.remember(name, free_ports(1)[0])
     port = state.port()
     url, flaky = f"http://127.0.0.1:{port}", Forwarder(free_ports(1)[0], port)
     api_url = f"{url}/holdfast/api/v1"
     for name in ("versioned", "loose"):
-        shutil.copytree(DAGS / name, state.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(dags / name, state.root / name, ignore=shutil.ignore_patterns("__pycache__"))
     publish(state.root / "versioned", state.root / "versioned.git")
     publish(ROOT / "dags" / "examples", state.root / "examples.git")
     postgres.create_database("airflow")
-    shared = {**configuration.environment(state, postgres, port, _bundles(state)), **_QUICK}
-    platform, service = open_platform(state, postgres, api_url)
-    tokens = {PROJECT: furnish(state, platform), VAULT: _furnish_more(platform)}
+    shared = {**configuration.environment(state, postgres, port, _bundles(state)), **_QUICK, **plane.shared}
+    platform, service = open_platform(state, postgres, api_url, plane)
+    tokens = {PROJECT: furnish(state, platform, plane), VAULT: _furnish_more(platform)}
     landing = bring_data(state.root / "landing").parent
     secrets = {**passwords(state), **{user: state.secret(f"password-{user}") for user in USERS}}
     people = described(secrets)
@@ -231,6 +240,7 @@ def _start(state: State, postgres: PostgresServer, group: Supervisor) -> Install
             project=PROJECT,
             conn_id="holdfast_flaky",
         ),
+        **plane.worker,
     }
     configuration.start(group, shared, service, worker)
     group.wait_until("the api-server's answer", lambda: _answers(f"{api_url}/health"), 120)

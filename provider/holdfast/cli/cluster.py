@@ -24,9 +24,8 @@ Kubeconfig = Annotated[
 def open_cluster(kubeconfig: Path | None) -> "Cluster":
     """Return the cluster of a kubeconfig; raises InvalidRequest where that leads nowhere."""
     try:
-        from kubernetes.client import ApiClient
-
         from kubernetes import config
+        from kubernetes.client import ApiClient
     except ImportError:
         raise InvalidRequest("the Kubernetes client is not installed", remedy="Install holdfast[kubernetes]") from None
     from holdfast.dataplane.kubernetes.cluster import Cluster

@@ -1,0 +1,47 @@
+"""Where the demo's Runs are executed, and where what they make is kept: on this machine, or on a cluster."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from demo.state import State
+from holdfast.dataplane.interpreter import installed_distributions
+from holdfast.wire.project import ProjectRequest
+from holdfast.wire.run import EnvironmentRequest
+
+PROJECT = "oncology"
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What differs between the places.
+
+    Attributes:
+        project: the Project to make.
+        environment: what the example's steps run on.
+        store: where objects are kept, as the service's settings say it.
+        service: more of the environment of a process that opens the platform.
+        shared: more of the environment of all of Airflow's processes.
+        worker: more of the environment of those whose tasks reach the place.
+    """
+
+    project: ProjectRequest
+    environment: EnvironmentRequest
+    store: Mapping[str, str]
+    service: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
+    worker: Mapping[str, str] = field(default_factory=dict)
+
+
+def local_plane(state: State) -> Plane:
+    """Return this machine: Runs are child processes, objects are files."""
+    return Plane(
+        ProjectRequest(name=PROJECT, owner="the demo"),
+        EnvironmentRequest(
+            name="sklearn",
+            kind="interpreter",
+            reference=sys.executable,
+            distributions=installed_distributions(sys.executable),
+        ),
+        {"HOLDFAST_OBJECTS_ROOT": str(state.root / "objects")},
+    )
