@@ -45,11 +45,10 @@ class ControlPlane:
             # They hold nothing that is needed again, and would take their time to end politely.
             stack.callback(_kill, self._others)
             stack.callback(self.stop_apiserver)
-            self._others.start("etcd", self._etcd_command(), os.environ)
+            _start(self._others, "etcd", self._etcd_command())
             self.start_apiserver()
-            managers = self._managers()
-            for name, command in managers.items():
-                self._others.start(name, command, os.environ)
+            for name, command in self._managers().items():
+                _start(self._others, name, command)
             self._stack = stack.pop_all()
         return self
 
@@ -59,7 +58,7 @@ class ControlPlane:
     def start_apiserver(self) -> None:
         """Start the API server and return when it is ready."""
         self._api = Supervisor(self._root / "logs")
-        self._api.start("kube-apiserver", self._api_command(), os.environ)
+        _start(self._api, "kube-apiserver", self._api_command())
         self._api.wait_until("the API server's start", self._is_ready, _DEADLINE_S)
 
     def stop_apiserver(self) -> None:
@@ -155,6 +154,11 @@ class ControlPlane:
 def _access(kubeconfig: Path) -> list[str]:
     options = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
     return [*(f"--{option}={kubeconfig}" for option in options), "--leader-elect=false", "--secure-port=0"]
+
+
+def _start(group: Supervisor, name: str, command: list[str]) -> None:
+    # Killed when this process is: asked to end, an API server waits a minute for an etcd that has gone as well.
+    group.start(name, ["setpriv", "--pdeathsig", "KILL", *command], os.environ)
 
 
 def _kill(group: Supervisor) -> None:

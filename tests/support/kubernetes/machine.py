@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import marshal
+import os
 import re
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.kubernetes.tree import Directory, File, Link, copy_of
@@ -45,14 +47,19 @@ def interpreter() -> dict[str, File | Link | Directory]:
         **{f"{target}/lib-dynload/{path.name}": copy_of(path) for path in extensions},
         **_libraries([program, *extensions]),
     }
-    for path in sorted(library.rglob("*.py")):
+    for path in _modules(library):
         inside = path.relative_to(library)
-        if _LEFT_OUT.isdisjoint(inside.parts) and not inside.parts[0].startswith("config-"):
-            tree[f"{target}/{inside}"] = File(path)
-            tree[f"{target}/{inside.parent}/__pycache__/{inside.stem}.{sys.implementation.cache_tag}.pyc"] = File(
-                _compiled(path)
-            )
+        compiled = inside.parent / "__pycache__" / f"{inside.stem}.{sys.implementation.cache_tag}.pyc"
+        tree[f"{target}/{inside}"] = File(path)
+        tree[f"{target}/{compiled}"] = File(_compiled(path))
     return tree
+
+
+def _modules(library: Path) -> Iterator[Path]:
+    # Not by rglob(), which would go through all that is installed in site-packages.
+    for directory, inner, files in os.walk(library):
+        inner[:] = [name for name in inner if name not in _LEFT_OUT and not name.startswith("config-")]
+        yield from (Path(directory, name) for name in files if name.endswith(".py"))
 
 
 def _compiled(source: Path) -> bytes:

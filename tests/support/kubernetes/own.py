@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,11 +28,15 @@ PACKAGES = {
     "ctr": "containerd",
     "etcd": "etcd-server",
     "ip": "iproute2",
+    "nsenter": "util-linux",
     "runc": "runc",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
 }
 DIRECTORIES = Path("/var/tmp")
 _PREFIX = "hf-kube-"
+_READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+_RENEWED = "jsonpath={.spec.renewTime}"
 _DEADLINE_S = 60
 
 
@@ -59,6 +64,7 @@ class OwnCluster(Cluster):
             root, programs, self._authority.certificate, self._registries, range_, self._pause.reference
         )
         self.nodes: dict[int, Node] = {}
+        self._loaded: defaultdict[int, set[str]] = defaultdict(set)
 
     @contextmanager
     def run(self, count: int) -> Iterator[None]:
@@ -86,11 +92,14 @@ class OwnCluster(Cluster):
 
     def load(self, image: Image) -> str:
         """Have an image on every node that runs, and return the reference by which a pod runs it without a pull."""
-        archive = self._archive(image)
-        running = [node for node in self.nodes.values() if node.is_running]
-        with ThreadPoolExecutor(len(running)) as beside:
-            list(beside.map(lambda node: node.load(archive), running))
-        archive.unlink()
+        without = [n for n in self.nodes.values() if n.is_running and image.digest not in self._loaded[n.number]]
+        if without:
+            archive = self._archive(image)
+            with ThreadPoolExecutor(len(without)) as beside:
+                list(beside.map(lambda node: node.load(archive), without))
+            archive.unlink()
+        for node in without:
+            self._loaded[node.number].add(image.digest)
         return image.reference
 
     def kill_node(self, number: int) -> None:
@@ -99,9 +108,12 @@ class OwnCluster(Cluster):
 
     def start_node(self, number: int) -> None:
         """Start a machine that was lost, with the disk it had; returns when it is ready again."""
-        node = self.nodes[number]
+        node, lease = self.nodes[number], ("get", "lease", f"node{number}", "--namespace=kube-node-lease")
         node.start()
+        before = self.kubectl(*lease, "-o", _RENEWED)
         node.tell("start kubelet")
+        # Where the loss was short nobody has noticed it, and the node counts as ready before it is.
+        self._poll(f"node{number}'s first sign of life", lambda: self.kubectl(*lease, "-o", _RENEWED) != before, node)
         self._wait_until_ready([number])
 
     def kill_kubelet(self, number: int) -> None:
@@ -141,16 +153,17 @@ class OwnCluster(Cluster):
         node.load(pause)
 
     def _wait_until_ready(self, numbers: list[int]) -> None:
-        condition = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
-        deadline = time.monotonic() + _DEADLINE_S
         for number in numbers:
-            while self.kubectl("get", "node", f"node{number}", "--ignore-not-found", "-o", condition) != "True":
-                self._plane.check()
-                if time.monotonic() > deadline:
-                    raise RuntimeError(
-                        f"node{number} was not ready within {_DEADLINE_S} s: {self.nodes[number].last_words()}"
-                    )
-                time.sleep(0.1)
+            get = ("get", "node", f"node{number}", "--ignore-not-found", "-o", _READY)
+            self._poll(f"node{number} being ready", lambda get=get: self.kubectl(*get) == "True", self.nodes[number])
+
+    def _poll(self, what: str, is_so: Callable[[], bool], concerned: Node) -> None:
+        deadline = time.monotonic() + _DEADLINE_S
+        while not is_so():
+            self._plane.check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{what} did not happen within {_DEADLINE_S} s: {concerned.last_words()}")
+            time.sleep(0.1)
 
 
 @contextmanager

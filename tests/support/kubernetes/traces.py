@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.kubernetes import owner
 from tests.support.kubernetes.control_groups import ROOT
 from tests.support.kubernetes.own import DIRECTORIES
 
 
-def of_machine() -> set[str]:
+def of_machine(*processes: int) -> set[str]:
     """Return links, routes, network namespaces, mounts, packet rules, control groups and directories.
 
-    Those of clusters that belong to another process which runs are left out.
+    Args:
+        processes: those whose clusters count beside those of this one; what belongs to any other is left out.
     """
-    others = {name for name, marked in bridges().items() if _is_of_another(marked)}
+    ours = {os.getpid(), *processes}
+    others = {name for name, marked in bridges().items() if not _is_of(marked, ours)}
     commands = [["ip", "-brief", "link"], ["ip", "route"], ["ip", "rule"], ["ip", "netns"], ["iptables-save"]]
     lines = [
         f"{' '.join(command)}: {_stable(line)}"
@@ -28,7 +30,7 @@ def of_machine() -> set[str]:
     ]
     lines += [f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     lines += [f"group: {path}" for pattern in ("hfk*", "*/hfk*") for path in ROOT.glob(pattern)]
-    lines += [f"directory: {path}" for path in DIRECTORIES.glob("hf-kube-*") if not _is_of_another(_marked(path))]
+    lines += [f"directory: {path}" for path in DIRECTORIES.glob("hf-kube-*") if _is_of(_marked(path), ours)]
     return {line for line in lines if others.isdisjoint(re.findall(r"\bhfk\d+", line))}
 
 
@@ -53,8 +55,8 @@ def processes(namespaces: set[str], mention: str) -> set[str]:
     return found
 
 
-def _is_of_another(marked: str) -> bool:
-    return marked != owner.mark() and not owner.is_gone(marked)
+def _is_of(marked: str, processes: set[int]) -> bool:
+    return marked.partition("-")[0] in map(str, processes)
 
 
 def _marked(directory: Path) -> str:
