@@ -17,21 +17,19 @@ from holdfast.wire.run import Run
 from holdfast_provider.execution import as_ending
 
 
-class RunPod(KubernetesPodOperator):
-    """KubernetesPodOperator as Holdfast uses it: the pod is the Run's, the connection, labels and the site's own hooks are Airflow's."""
-
-    def __init__(self, manifest: Pod, kubernetes_conn_id: str) -> None:
-        super().__init__(
-            task_id=manifest["metadata"]["name"],
-            full_pod_spec=PodGenerator.deserialize_model_dict(manifest),
-            kubernetes_conn_id=kubernetes_conn_id,
-            base_container_name=USER,
-            automount_service_account_token=False,
-            random_name_suffix=False,
-            durable=False,
-            log_pod_spec_on_failure=False,
-            on_finish_action="keep_pod",
-        )
+def pod_operator(manifest: Pod, kubernetes_conn_id: str) -> KubernetesPodOperator:
+    """Return the KubernetesPodOperator that would make a Run's pod: its labels, and the site's own hooks, are Airflow's."""
+    return KubernetesPodOperator(
+        task_id=manifest["metadata"]["name"],
+        full_pod_spec=PodGenerator.deserialize_model_dict(manifest),
+        kubernetes_conn_id=kubernetes_conn_id,
+        base_container_name=USER,
+        automount_service_account_token=False,
+        random_name_suffix=False,
+        durable=False,
+        log_pod_spec_on_failure=False,
+        on_finish_action="keep_pod",
+    )
 
 
 def pod_run(
@@ -47,7 +45,7 @@ def pod_run(
     core = KubernetesHook(conn_id=kubernetes_conn_id).core_v1_client
 
     def dress(manifest: Pod) -> Pod:
-        built = RunPod(manifest, kubernetes_conn_id).build_pod_request_obj(context)
+        built = pod_operator(manifest, kubernetes_conn_id).build_pod_request_obj(context)
         return cast("Pod", core.api_client.sanitize_for_serialization(built))
 
     return PodRun(governance, project, run, Cluster(core.api_client), settings, log, dress=dress, as_ending=as_ending)
