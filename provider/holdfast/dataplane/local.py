@@ -44,6 +44,12 @@ class LocalDataPlane:
                 f"EnvironmentLock {run.environment} is an {run.environment_kind}, and the local data plane starts interpreters only",
                 "Lock an interpreter of this machine, or let the Project use the Kubernetes data plane",
             )
+        if run.resources.get("secrets"):
+            raise StepFailed(
+                ErrorClass.USER,
+                f"Run {run.id} reads secrets, and the local data plane has none to give",
+                "Let the Project use the Kubernetes data plane",
+            )
         return LocalExecution(run, self._data_roots, self._scratch_root)
 
 

@@ -107,7 +107,7 @@ class PodRun:
         pod = self._pod or self._cluster.find_pod(self._settings.namespace, pod_name(self._record.run))
         if pod is not None:
             self._cluster.delete_pod(self._settings.namespace, pod_name(self._record.run), uid_of(pod))
-        self._record.fail(ending, self._record.run.fence)
+        self._record.fail(ending, self._fence(), self._observed())
 
     def _begin(self, code: CodeSource) -> tuple[Progress, bool]:
         execution = self._execution()
@@ -164,8 +164,12 @@ class PodRun:
         except (StateConflict, Unavailable):
             # Not how the Run ended: somebody comes back to it, the next try or the reconciler.
             raise
+        except StepFailed as error:
+            # Its pod has ended, or waits for an order that will not come.
+            self._record.fail(error, self._fence(), self._observed())
+            raise
         except BaseException as error:
-            self._record.fail(self._as_ending(error), self._fence(), self._observed())
+            self._give_up(self._as_ending(error))
             raise
 
     def _check_open(self) -> None:
