@@ -16,8 +16,9 @@ from holdfast.core.policy import DataPlaneKind
 from holdfast.core.run import ErrorClass, RunState, is_terminal
 from holdfast.dataplane.local import LocalDataPlane
 from holdfast.dataplane.plane import CodeSource, Execution, StepCanceled, StepFailed
+from holdfast.dataplane.publishing import publish_outputs
 from holdfast.ports import Governance
-from holdfast.wire.run import Run, RunFinish, RunStart, RunTransition, StoredFile, UploadRequest
+from holdfast.wire.run import Run, RunFinish, RunStart, RunTransition
 
 _CAUSE_LIMIT = 2000
 # What a call of ours refuses is never tried again by _errors.py, and so must not be called an error of the platform.
@@ -96,20 +97,7 @@ class LocalRun:
                 exit_code=exit_code,
             )
         collected = execution.collect()
-        stored: list[StoredFile] = []
-        if collected.files:
-            grants = runs.grant_uploads(project, run.id, UploadRequest(files=list(collected.files)))
-            versions = execution.publish(grants)
-            stored = [
-                StoredFile(
-                    name=grant.name,
-                    digest=grant.digest,
-                    size_bytes=grant.size_bytes,
-                    object_key=grant.object_key,
-                    version_id=versions[grant.name],
-                )
-                for grant in grants.grants
-            ]
+        stored = publish_outputs(runs, project, run.id, collected.files, execution.publish)
         ending = RunFinish(
             state=RunState.SUCCEEDED,
             fence=execution.fence,

@@ -115,7 +115,8 @@ class LocalExecution:
         report = self._agent.ask("collect", {"scratch": str(self._scratch), "outputs": self._run.outputs})
         try:
             files = tuple(
-                OutputFile(name=f["name"], digest=f["digest"], size_bytes=f["size_bytes"]) for f in report["files"]
+                OutputFile(name=f["name"], digest=f["digest"], size_bytes=f["size_bytes"], parts=f["parts"])
+                for f in report["files"]
             )
         except (ValueError, InvalidRequest) as error:
             raise StepFailed(ErrorClass.USER, f"an output's name cannot be recorded: {error}") from None
@@ -124,12 +125,12 @@ class LocalExecution:
         return self._collected
 
     def publish(self, grants: Grants) -> dict[str, str]:
-        """Store the outputs and return the version id of each; raises StepFailed."""
+        """Store the outputs and return the version id of each that is not in parts; raises StepFailed."""
         if self._collected is None:
             raise RuntimeError("publish comes after collect")
         order = {
             "scratch": str(self._scratch),
-            "grants": [grant.model_dump(mode="json") for grant in grants.grants],
+            **grants.model_dump(mode="json"),
             "paths": self._collected.paths,
         }
         return dict(self._agent.ask("publish", order)["versions"])

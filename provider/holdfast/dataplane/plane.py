@@ -83,7 +83,7 @@ class Execution(Protocol):
         ...
 
     def publish(self, grants: Grants) -> dict[str, str]:
-        """Store the outputs and return the version id of each; raises StepFailed."""
+        """Store the outputs and return the version id of each that is not in parts; raises StepFailed."""
         ...
 
     def cancel(self) -> None:
