@@ -22,6 +22,7 @@ from holdfast.cli import (
     promotions,
     runs,
     serve,
+    store,
     tokens,
 )
 from holdfast.cli.session import Session
@@ -109,6 +110,7 @@ app = typer.Typer(
 )
 for name, commands in (
     ("db", database.commands),
+    ("store", store.commands),
     ("project", projects.commands),
     ("token", tokens.commands),
     ("environment", environments.commands),
