@@ -23,6 +23,7 @@ from holdfast.cli import (
     promotions,
     runs,
     serve,
+    store,
     tokens,
 )
 from holdfast.cli.session import Session
@@ -110,6 +111,7 @@ app = typer.Typer(
 )
 for name, commands in (
     ("db", database.commands),
+    ("store", store.commands),
     ("project", projects.commands),
     ("cluster", cluster.commands),
     ("token", tokens.commands),

@@ -123,12 +123,12 @@ class LocalExecution:
         return self._collected
 
     def publish(self, grants: Grants) -> dict[str, str]:
-        """Store the outputs and return the version id of each; raises StepFailed."""
+        """Store the outputs and return the version id of each that is not in parts; raises StepFailed."""
         if self._collected is None:
             raise RuntimeError("publish comes after collect")
         order = {
             "scratch": str(self._scratch),
-            "grants": [grant.model_dump(mode="json") for grant in grants.grants],
+            **grants.model_dump(mode="json"),
             "paths": self._collected.paths,
         }
         return dict(self._agent.ask("publish", order)["versions"])
