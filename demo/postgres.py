@@ -24,13 +24,55 @@ class PostgresServer:
 
     Attributes:
         directory: the server's files, socket and log.
-        pid: the server's process.
-        poll: returns its exit status, None while it runs.
     """
 
-    def __init__(self, directory: Path, binaries: Path, process: "subprocess.Popen[bytes]") -> None:
-        self.directory, self.binaries, self.pid = directory, binaries, process.pid
-        self.poll = process.poll
+    def __init__(self, directory: Path, binaries: Path, account: "pwd.struct_passwd | None") -> None:
+        self.directory, self.binaries, self._account = directory, binaries, account
+        self._process = self._launch()
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Return its exit status, None while it runs."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """Kill the server, as a machine that is lost does, and start it again; what was committed is there."""
+        self._process.kill()
+        self._process.wait()
+        deadline = time.monotonic() + _DEADLINE_S
+        while True:
+            self._process = self._launch()
+            try:
+                _wait(self._process, self.binaries, self.directory)
+            except RuntimeError:  # the killed server's sessions are not all gone yet
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+    def _launch(self) -> "subprocess.Popen[bytes]":
+        arguments = ["-c", "listen_addresses=", "-k", str(self.directory), "-c", "max_connections=200"]
+        with (self.directory / "log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - a fixed command
+                [self.binaries / "postgres", "-D", self.directory / "data", *arguments],
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                start_new_session=True,
+                preexec_fn=lambda: _die_with_parent(self._account),  # noqa: PLW1509 - takes no lock
+            )
+
+    def _stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)  # fast shutdown: sessions are ended, the data is flushed
+        try:
+            self._process.wait(_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     @classmethod
     @contextmanager
@@ -58,26 +100,12 @@ class PostgresServer:
                 "--locale=C",
             )
             (directory / "made").touch()
-        arguments = ["-c", "listen_addresses=", "-k", str(directory), "-c", "max_connections=200"]
-        with (directory / "log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - a fixed command
-                [binaries / "postgres", "-D", data, *arguments],
-                stdout=log,
-                stderr=log,
-                cwd=directory,
-                start_new_session=True,
-                preexec_fn=lambda: _die_with_parent(account),  # noqa: PLW1509 - takes no lock
-            )
+        server = cls(directory, binaries, account)
         try:
-            _wait(process, binaries, directory)
-            yield cls(directory, binaries, process)
+            _wait(server._process, binaries, directory)
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)  # fast shutdown: sessions are ended, the data is flushed
-            try:
-                process.wait(_DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            server._stop()
 
     def url(self, database: str, user: str = "postgres", driver: str = "postgresql+psycopg") -> str:
         """Return the URL of a database for a login."""

@@ -23,6 +23,7 @@ class Supervisor:
     def __init__(self, logs: Path) -> None:
         self.logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: dict[str, tuple[list[str], Mapping[str, str]]] = {}
         self._watched: dict[str, tuple[Callable[[], int | None], Path]] = {}
 
     def __enter__(self) -> Self:
@@ -38,6 +39,7 @@ class Supervisor:
 
     def start(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
         """Start one process of the group."""
+        self._started[name] = command, environment
         with (self.logs / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(  # noqa: S603 - our own commands
                 command,
@@ -49,6 +51,13 @@ class Supervisor:
                 start_new_session=True,
                 preexec_fn=lambda: ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - takes no lock
             )
+
+    def kill(self, name: str) -> None:
+        """Kill a process with its session, as a machine that is lost does, and start it again."""
+        process = self._processes[name]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        self.start(name, *self._started[name])
 
     def watch(self, name: str, poll: Callable[[], int | None], log: Path) -> None:
         """Check a process, too, that the others cannot do without and that is stopped elsewhere."""

@@ -39,6 +39,7 @@ def pod_run(
     kubernetes_conn_id: str,
     log: Callable[[str], None],
     context: Any = None,
+    probe: Callable[[str], None] = lambda _: None,
 ) -> PodRun:
     """Return a Run on the cluster that an Airflow connection leads to; raises InvalidRequest where the installation lacks something."""
     settings = settings_of(governance, project, conf.get("holdfast", "agent_image", fallback=""))
@@ -48,7 +49,9 @@ def pod_run(
         built = pod_operator(manifest, kubernetes_conn_id).build_pod_request_obj(context)
         return cast("Pod", core.api_client.sanitize_for_serialization(built))
 
-    return PodRun(governance, project, run, Cluster(core.api_client), settings, log, dress=dress, as_ending=as_ending)
+    return PodRun(
+        governance, project, run, Cluster(core.api_client), settings, log, dress=dress, as_ending=as_ending, probe=probe
+    )
 
 
 def settings_of(governance: Governance, project: str, agent_image: str | None) -> PodSettings:

@@ -78,6 +78,9 @@ class RunningOperator(HoldfastOperator):
                 ended = self._execute_in_pod(context, governance, project, found)
             return self.present(context, governance, project, ended)
 
+    def at(self, point: str) -> None:
+        """Do nothing: called at the named points of a Run on Kubernetes, where tests inject faults."""
+
     def _execute_here(
         self, context: Any, hook: "HoldfastHook", governance: "Governance", project: str, run: "Run"
     ) -> "Run":
@@ -144,7 +147,7 @@ class RunningOperator(HoldfastOperator):
     def _pod_run(self, context: Any, governance: "Governance", project: str, run: "Run") -> "PodRun":
         from holdfast_provider.pods import pod_run
 
-        return pod_run(governance, project, run, self.kubernetes_conn_id, self.log.info, context)
+        return pod_run(governance, project, run, self.kubernetes_conn_id, self.log.info, context, self.at)
 
     def on_kill(self) -> None:
         """Ask the user's command and everything that it started to end; `execute` records the end."""

@@ -5,12 +5,16 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 
+from holdfast.core.backoff import FIRST
 from holdfast.core.run import idempotency_key
 from holdfast_provider.hooks.holdfast import HoldfastHook
 
 
 class HoldfastOperator(BaseOperator):
     """Base of the operators.
+
+    Errors of the classes environment and platform are tried again as often as `retries` says, after ten seconds at first and later
+    after up to ten minutes (`retry_delay`, `max_retry_delay`); all others fail the task at once.
 
     Args:
         project: the Project; the connection's when None.
@@ -23,6 +27,10 @@ class HoldfastOperator(BaseOperator):
     def __init__(
         self, *, project: str | None = None, conn_id: str = HoldfastHook.default_conn_name, **kwargs: Any
     ) -> None:
+        from holdfast_provider.retries import BackOff
+
+        kwargs.setdefault("retry_policy", BackOff())
+        kwargs.setdefault("retry_delay", FIRST)
         super().__init__(**kwargs)
         self.project = project
         self.conn_id = conn_id

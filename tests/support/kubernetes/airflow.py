@@ -41,7 +41,16 @@ def on_cluster(plane: DataPlane, image: str) -> Callable[[State], Plane]:
             "HOLDFAST_S3_REGION": REGION,
         },
         service={"AWS_ACCESS_KEY_ID": plane.s3.access_key, "AWS_SECRET_ACCESS_KEY": plane.s3.secret_key},
-        shared={"AIRFLOW__HOLDFAST__AGENT_IMAGE": plane.agent},
+        shared={
+            "AIRFLOW__HOLDFAST__AGENT_IMAGE": plane.agent,
+            # Each task imports for seconds: more of them at a time only starve each other.
+            "AIRFLOW__CORE__PARALLELISM": "3",
+            # So that a test sees what Airflow otherwise notices after five minutes: a task whose supervisor is gone.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+        },
         worker={"AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(connection)},
     )
     return lambda _: made

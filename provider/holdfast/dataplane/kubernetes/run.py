@@ -20,13 +20,15 @@ from holdfast.dataplane.kubernetes.status import (
     progress_of,
     uid_of,
 )
-from holdfast.dataplane.plane import CodeSource, StepCanceled, StepFailed
+from holdfast.dataplane.plane import CodeSource, Collected, StepCanceled, StepFailed
 from holdfast.dataplane.record import RunRecord
 from holdfast.ports import Governance
-from holdfast.wire.run import Observed, Run
+from holdfast.wire.run import Grants, Observed, Run
 
 Result = TypeVar("Result")
 START_TIMEOUT_S = 600
+POINTS = ("pod.created", "run.started", "run.staged", "outputs.collected", "outputs.stored", "run.finished")
+"""Between what is done outside and what stands on record: where a process may be gone at any time, and nothing is lost."""
 AT_HAND_S = 20.0
 """How long a process waits for a pod's agent by itself; what takes longer is waited for elsewhere."""
 
@@ -43,6 +45,7 @@ class PodRun:
         log: the task's log.
         dress: gives a pod what the site gives every pod.
         as_ending: what an exception of the caller's own world means to a Run.
+        probe: called at the named points; tests inject faults by it.
     """
 
     def __init__(
@@ -56,11 +59,12 @@ class PodRun:
         *,
         dress: Callable[[Pod], Pod] = lambda pod: pod,
         as_ending: Callable[[BaseException], BaseException] = lambda error: error,
+        probe: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._governance, self._project, self._log = governance, project, log
         self._record = RunRecord(governance, project, run, log)
         self._cluster, self._settings, self._dress = cluster, settings, dress
-        self._as_ending = as_ending
+        self._as_ending, self._probe = as_ending, probe
         self.at_hand_s = AT_HAND_S
         self._pod: Pod | None = None
 
@@ -123,10 +127,13 @@ class PodRun:
         self._pod = execution.find_pod() if run.fence else execution.ensure_pod()
         if self._pod is None:
             raise execution.gone()
+        self._probe("pod.created")
         self._pod, progress = execution.wait(lambda found: not isinstance(found, Waiting), self.at_hand_s)
         if isinstance(progress, Stageable):
             self._record.start(uid_of(self._pod))
+            self._probe("run.started")
             self._stage(execution, code)
+            self._probe("run.staged")
             return Waiting("the command starts"), True
         return self._checked(progress), is_staged(self._pod)
 
@@ -154,7 +161,8 @@ class PodRun:
         if not isinstance(progress, Ended) or self._pod is None:
             raise StateConflict(f"the pod of Run {self._record.run.id} has not ended", remedy="Wait for it")
         uid = uid_of(self._pod)
-        run = self._record.succeed(uid, 0, execution, self._observed())
+        run = self._record.succeed(uid, 0, _Probed(execution, self._probe), self._observed())
+        self._probe("run.finished")
         try:
             execution.release()
         except Unavailable as error:
@@ -198,3 +206,20 @@ class PodRun:
 
     def _fence(self) -> str | None:
         return self._record.run.fence or (uid_of(self._pod) if self._pod else None)
+
+
+class _Probed:
+    """An execution's outputs, with the named points between."""
+
+    def __init__(self, execution: PodExecution, probe: Callable[[str], None]) -> None:
+        self._execution, self._probe = execution, probe
+
+    def collect(self) -> Collected:
+        collected = self._execution.collect()
+        self._probe("outputs.collected")
+        return collected
+
+    def publish(self, grants: Grants) -> dict[str, str]:
+        versions = self._execution.publish(grants)
+        self._probe("outputs.stored")
+        return versions

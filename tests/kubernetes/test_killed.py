@@ -1,0 +1,163 @@
+"""Whatever dies while a Run is executed: its code runs once a try, what it made is registered once, and no Run stays open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from demo.platform import PROJECT
+
+from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
+from holdfast.dataplane.kubernetes.run import POINTS
+from tests.support.airflow import Installation
+from tests.support.kubernetes.data_plane import DataPlane
+from tests.support.kubernetes.own import OwnCluster
+from tests.support.markers import Markers
+
+DAG = "killed"
+
+
+@dataclass
+class Victim:
+    """One DagRun, and how often its code was seen to run."""
+
+    place: Installation
+    markers: Markers
+    name: str
+    run_id: str
+    once: Path
+
+    def runs(self) -> list[Any]:
+        return self.place.runs(DAG, self.run_id)
+
+    def until_counted(self, count: int = 1) -> None:
+        self.place.until(f"the command of {self.name}", lambda: self.markers.count(self.name) == count, 90)
+
+    def check_once(self) -> None:
+        """Check that the DagRun ended well with one Run, whose code ran once and whose output is registered once."""
+        self.place.check_end(DAG, self.run_id, deadline_s=180)
+        assert [run.state for run in self.runs()] == ["succeeded"]
+        assert self.markers.count(self.name) == 1
+        self.check_registered(self.runs()[0])
+
+    def check_registered(self, run: Any) -> None:
+        assert [a.name for a in self.place.governance.artifacts.list(PROJECT, run=run.id).items] == ["out"]
+
+
+@pytest.fixture(scope="module")
+def markers(plane: DataPlane) -> Iterator[Markers]:
+    with Markers(plane.cluster.host) as markers:
+        yield markers
+
+
+@pytest.fixture(scope="module")
+def cluster_api(plane: DataPlane) -> ClusterApi:
+    return ClusterApi(plane.cluster.api())
+
+
+def victim(place: Installation, markers: Markers, name: str, seconds: float = 0, **conf: str) -> Victim:
+    once = place.work / f"once-{name}"
+    given = {"point": "", "victim": "", "once": str(once), **conf}
+    run_id = place.trigger(DAG, command=markers.command(name, seconds), **given)
+    return Victim(place, markers, name, run_id, once)
+
+
+@pytest.fixture(scope="module")
+def killed(place: Installation, markers: Markers) -> dict[tuple[str, str], Victim]:
+    """Begin everything whose processes kill themselves; the tests look how it ended."""
+    return {
+        (point, who): victim(place, markers, f"{point}-{who}", point=point, victim=who)
+        for point in POINTS
+        for who in ("task", "supervisor")
+    }
+
+
+@pytest.mark.parametrize("who", ["task", "supervisor"])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_killed_at_a_named_point_loses_and_doubles_nothing(
+    killed: dict[tuple[str, str], Victim], point: str, who: str
+) -> None:
+    found = killed[point, who]
+    found.check_once()
+    assert found.once.exists(), "nothing was killed"
+    assert found.place.tasks(DAG, found.run_id)["step"]["try_number"] == 2
+
+
+@pytest.mark.parametrize("component", ["triggerer", "scheduler", "api-server"])
+def test_a_component_killed_while_the_command_works_loses_and_doubles_nothing(
+    place: Installation, markers: Markers, component: str
+) -> None:
+    found = victim(place, markers, component, seconds=10)
+    found.until_counted()
+    place.group.kill(component)
+    found.check_once()
+
+
+def test_the_database_killed_while_the_command_works_loses_and_doubles_nothing(
+    place: Installation, markers: Markers
+) -> None:
+    found = victim(place, markers, "database", seconds=10)
+    found.until_counted()
+    place.postgres.kill()
+    found.check_once()
+
+
+def test_a_node_lost_while_the_command_works_makes_the_next_try_run_elsewhere(
+    place: Installation, markers: Markers, own: OwnCluster, cluster_api: ClusterApi
+) -> None:
+    found = victim(place, markers, "node", seconds=15)
+    found.until_counted()
+    [run] = found.runs()
+    pod = cluster_api.find_pod(PROJECT, f"run-{run.id}")
+    assert pod is not None
+    node = int(pod["spec"]["nodeName"].removeprefix("node"))
+    own.kill_node(node)
+    try:
+        place.check_end(DAG, found.run_id, deadline_s=180)
+    finally:
+        own.start_node(node)
+
+    lost, second = found.runs()
+    assert (lost.state, lost.error_class, second.state) == ("failed", "platform", "succeeded")
+    assert (second.origin_run, second.origin_reason) == (lost.id, "retry")
+    assert second.observed.node != f"node{node}"
+    assert markers.count("node") == 2
+    found.check_registered(second)
+
+
+def test_a_pod_deleted_while_its_command_works_is_a_failed_try(
+    place: Installation, markers: Markers, plane: DataPlane
+) -> None:
+    found = victim(place, markers, "pod", seconds=15)
+    found.until_counted()
+    [run] = found.runs()
+    plane.cluster.kubectl("delete", "pod", f"run-{run.id}", "-n", PROJECT, "--now")
+    place.check_end(DAG, found.run_id, deadline_s=180)
+
+    lost, second = found.runs()
+    assert (lost.state, lost.error_class, second.state) == ("failed", "platform", "succeeded")
+    assert markers.count("pod") == 2
+
+
+@pytest.mark.parametrize("how", ["mark", "clear"])
+def test_a_task_that_somebody_ends_while_it_is_deferred_has_its_pod_removed(
+    place: Installation, markers: Markers, cluster_api: ClusterApi, how: str
+) -> None:
+    found = victim(place, markers, how, seconds=60 if how == "mark" else 20)
+    found.until_counted()
+    place.until_task(DAG, found.run_id, "step", "deferred")
+    [run] = found.runs()
+    if how == "mark":
+        path = f"/dags/{DAG}/dagRuns/{found.run_id}/taskInstances/step"
+        place.airflow().call("PATCH", path, {"new_state": "failed"})
+    else:
+        place.clear(DAG, found.run_id, "step")
+
+    place.until("the end of the Run", lambda: found.runs()[0].state == "canceled", 60)
+    place.until("the end of the pod", lambda: cluster_api.find_pod(PROJECT, f"run-{run.id}") is None, 60)
+    if how == "clear":
+        place.check_end(DAG, found.run_id, deadline_s=180)
+        assert [(run.state, run.origin_reason) for run in found.runs()] == [("canceled", None), ("succeeded", "clear")]
