@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from holdfast.dataplane.plane import StepFailed
 from tests.support.kubernetes.project import KubernetesProject
 
 WRITE = """
@@ -40,3 +43,25 @@ def test_a_run_is_laid_out_executed_and_recorded_with_what_it_made(project: Kube
     names = {artifact.name: artifact for artifact in project.governance.artifacts.list(project.name, run=run.id).items}
     assert set(names) == {"model", "metrics", "plots/roc.svg"}
     assert json.dumps(pod).count("X-Amz") == 0
+
+
+def test_what_a_run_has_used_stands_on_it(project: KubernetesProject) -> None:
+    burn = "import time; x = bytearray(100 << 20); end = time.process_time() + 1\nwhile time.process_time() < end: pass"
+
+    ended = project.succeed(project.create("python", "-c", burn))
+
+    assert ended.observed is not None
+    assert 100 << 20 <= (ended.observed.peak_memory_bytes or 0) <= 400 << 20
+    assert 1 <= (ended.observed.cpu_seconds or 0) <= 10
+
+
+def test_a_command_that_forges_what_its_launcher_says_changes_nothing_that_counts(project: KubernetesProject) -> None:
+    forge = "open('/dev/termination-log', 'w').write('{\"not_started\": \"x\"}'); raise SystemExit(126)"
+    run = project.create("python", "-c", forge)
+    project.begin(run)
+    project.until_moved(run)
+
+    with pytest.raises(StepFailed) as failure:
+        project.pod_run(run).progress()
+
+    assert (failure.value.error_class, failure.value.exit_code) == ("user", 126)

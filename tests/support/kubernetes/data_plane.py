@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from holdfast.dataplane.kubernetes.namespace import (
     admission_documents,
     namespace_documents,
 )
+from tests.support.debian import require
 from tests.support.kubernetes.tree import File
 
 if TYPE_CHECKING:
@@ -66,4 +69,15 @@ def agent_image(cluster: Cluster) -> Image:
     modules = [_PACKAGE / "__init__.py", _PACKAGE / "dataplane" / "__init__.py"]
     modules += sorted((_PACKAGE / "dataplane" / "agent").glob("*.py"))
     tree = {f"{library}/holdfast/{module.relative_to(_PACKAGE)}": File(module) for module in modules}
+    tree["usr/local/lib/holdfast/launch"] = File(_launcher(), 0o755)
     return cluster.images.python("agent", cluster.images.layer(tree))
+
+
+def _launcher() -> bytes:
+    """Return what the agent's image has as process 1 of the user's container."""
+    require({"gcc": "gcc", "ld": "binutils"})
+    with tempfile.TemporaryDirectory() as directory:
+        made = Path(directory) / "launch"
+        source = _PACKAGE / "dataplane" / "agent" / "launch.c"
+        subprocess.run(["gcc", "-static", "-Os", "-Wall", "-Werror", "-o", made, source], check=True, timeout=60)
+        return made.read_bytes()

@@ -22,6 +22,8 @@ from holdfast.dataplane.agent.collect import collect, publish
 from holdfast.dataplane.agent.failure import AgentFailure
 from holdfast.dataplane.agent.stage import lay_out
 
+LAUNCHER = Path("/usr/local/lib/holdfast/launch")
+"""Where the agent's image has what launch.c becomes: process 1 of the user's container, whose image has nothing of ours."""
 SCRATCH = Path("/holdfast/run")
 CONTROL = Path("/holdfast/control")
 _STAGED, _RELEASED, _LOCK = "staged.json", "released", "lock"
@@ -112,6 +114,11 @@ def _stage(scratch: Path, control: Path) -> Report:
 
 def _lay_out(order: dict[str, Any], content: Content) -> Report:
     lay_out(order, content)  # type: ignore[arg-type]  # tarfile reads, and asks for nothing else
+    if not LAUNCHER.exists():
+        raise AgentFailure("platform", f"the agent's image has no {LAUNCHER}", "Build it from the Dockerfile")
+    programs = Path(order["scratch"]) / "bin"
+    programs.mkdir(mode=0o755)
+    shutil.copy(LAUNCHER, programs / LAUNCHER.name)
     return {"result": {}}
 
 

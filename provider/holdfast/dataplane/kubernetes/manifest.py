@@ -137,7 +137,7 @@ def _user_container(run: Run) -> Document:
         "name": USER,
         "image": run.environment_reference,
         "imagePullPolicy": "IfNotPresent",
-        "command": list(run.command),
+        "command": [f"{SCRATCH}/bin/launch", *run.command],
         "workingDir": f"{SCRATCH}/code",
         "env": [
             *({"name": name, "value": value} for name, value in _ENVIRONMENT.items()),

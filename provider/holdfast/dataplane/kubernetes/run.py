@@ -181,7 +181,12 @@ class PodRun:
         if self._pod is None:
             return None
         seen = observe(self._pod)
-        return Observed(node=seen.node, image_digest=seen.image_digest)
+        return Observed(
+            node=seen.node,
+            image_digest=seen.image_digest,
+            peak_memory_bytes=seen.peak_memory_bytes,
+            cpu_seconds=seen.cpu_seconds,
+        )
 
     def _recorded(self, step: Callable[[], Result]) -> Result:
         """Do a step; where it fails for good, the Run has failed."""

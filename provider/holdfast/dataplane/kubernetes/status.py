@@ -3,15 +3,18 @@
 Source: Kubernetes, pod life cycle; the reasons are the kubelet's and the scheduler's.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from holdfast.core.canonical import MAX_INTEGER
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, USER
 from holdfast.dataplane.plane import StepFailed
 
 Pod = dict[str, Any]
+_NOT_STARTED = 126
 _HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"})
 _PULLING = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _NOT_THERE = ("not found", "does not exist", "manifest unknown")
@@ -57,11 +60,15 @@ class Observation:
         uid: the pod's, which is the Run's fence.
         node: where it ran.
         image_digest: of the user's container as the node resolved it; None where none was started.
+        peak_memory_bytes: of the user's container, as its launcher has said; None where it could not.
+        cpu_seconds: of the same.
     """
 
     uid: str
     node: str | None
     image_digest: str | None
+    peak_memory_bytes: int | None = None
+    cpu_seconds: float | None = None
 
 
 def uid_of(pod: Pod) -> str:
@@ -73,7 +80,32 @@ def observe(pod: Pod) -> Observation:
     """Return what is recorded of a pod."""
     image_id = str(_container(pod, USER).get("imageID") or "")
     digest = image_id.rpartition("@")[2]
-    return Observation(uid_of(pod), pod["spec"].get("nodeName"), digest if digest.startswith("sha256:") else None)
+    used = _message(pod)
+    memory = _amount(used, "peak_memory_bytes")
+    return Observation(
+        uid_of(pod),
+        pod["spec"].get("nodeName"),
+        digest if digest.startswith("sha256:") else None,
+        int(memory) if memory is not None else None,
+        _amount(used, "cpu_seconds"),
+    )
+
+
+def _message(pod: Pod) -> dict[str, Any]:
+    """Return what the launcher has left; anything else that stands there is the user's and says nothing."""
+    text = _state(pod, USER).get("terminated", {}).get("message") or ""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _amount(used: dict[str, Any], name: str) -> float | None:
+    value = used.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value <= MAX_INTEGER else None
 
 
 def progress_of(pod: Pod) -> Progress:
@@ -158,11 +190,13 @@ def _ended(pod: Pod, ending: dict[str, Any]) -> Progress:
                 ErrorClass.ENVIRONMENT, "the command ran longer than its deadline", "Give it more", exit_code=code
             )
         )
-    if reason in ("ContainerCannotRun", "StartError"):
-        message = (ending.get("message") or reason).strip()[-300:]
+    if (why := _message(pod).get("not_started")) and code == _NOT_STARTED:
+        command = pod["spec"]["containers"][0]["command"][1]
         return Broken(
             StepFailed(
-                ErrorClass.USER, f"the command could not be started: {message}", "Write it as it is in the image"
+                ErrorClass.USER,
+                f"the command {command[:200]!r} could not be started: {str(why)[:200]}",
+                "Write it as it is called in the image",
             )
         )
     return Broken(
