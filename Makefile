@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
-.PHONY: help install check lint types contracts unit test wheel demo demo-reset soak bench bench-transfer format reference
+.PHONY: help install check lint types contracts unit kubernetes test wheel demo demo-reset soak bench bench-transfer format reference
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +33,10 @@ contracts: install
 unit: install
 	$(PYTEST) -q $(BESIDE) tests/unit
 
-test: check ## every gate: check, then all suites on real parts, the demo, and the built wheel
+kubernetes: install ## the Kubernetes that the tests run on, built once from its Go modules
+	@$(PYTHON) -m tests.support.kubernetes.binary
+
+test: check kubernetes ## every gate: check, then all suites on real parts, the demo, and the built wheel
 	$(PYTEST) $(BESIDE) tests -m "not soak" $(addprefix --ignore ,tests/unit tests/wheel $(ALONE))
 	$(PYTEST) $(ALONE) -m "not soak"
 	$(MAKE) --no-print-directory wheel

@@ -22,6 +22,13 @@ from tests.support.s3 import REGION, S3Server, throw_away_s3
 DAGS = Path(__file__).parent / "dags"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the time in which a whole installation starts: the first that needs one waits for it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(600))
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     with throw_away_cluster() as running:

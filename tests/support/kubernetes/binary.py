@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parent / "kubernode"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
 _BUILT_FROM = ("main.go", "go.mod", "go.sum")
 _DEADLINE_S = 3600
+_USUAL = "/usr/local/go/bin"  # where Go's own archive is unpacked to, whatever PATH says
 
 
 def programs() -> Path:
@@ -29,7 +30,7 @@ def programs() -> Path:
     kept = cache / f"kubernetes-{version}-{digest[:12]}"
     if kept.is_dir():
         return kept
-    if shutil.which("go") is None:
+    if (go := shutil.which("go") or shutil.which("go", path=_USUAL)) is None:
         raise RuntimeError(
             f"Kubernetes {version} is built here from its Go modules, and there is no `go` on PATH; install Go (see the `go` line of "
             f"{SOURCE / 'go.mod'}), or name a cluster by HOLDFAST_TEST_KUBECONFIG"
@@ -39,7 +40,7 @@ def programs() -> Path:
     with tempfile.TemporaryDirectory(prefix=f"{kept.name}.", dir=cache) as making:
         built = Path(making) / "programs"
         built.mkdir()
-        _build(built / "kubernode", version)
+        _build(go, built / "kubernode", version)
         for name in PROGRAMS:
             (built / name).symlink_to("kubernode")
         with suppress(OSError):  # somebody else was faster; theirs is as good
@@ -59,7 +60,7 @@ def _version() -> str:
     return found[1]
 
 
-def _build(target: Path, version: str) -> None:
+def _build(go: str, target: Path, version: str) -> None:
     print(
         f"building Kubernetes {version} from its Go modules, once; this takes some minutes", file=sys.stderr, flush=True
     )
@@ -67,7 +68,7 @@ def _build(target: Path, version: str) -> None:
     stamp = "k8s.io/component-base/version"
     flags = f"-s -w -X {stamp}.gitVersion={version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
     done = subprocess.run(
-        ["go", "build", "-trimpath", "-ldflags", flags, "-o", str(target), "."],
+        [go, "build", "-trimpath", "-ldflags", flags, "-o", str(target), "."],
         cwd=SOURCE,
         env={**os.environ, "CGO_ENABLED": "0"},
         stderr=subprocess.PIPE,
@@ -78,3 +79,7 @@ def _build(target: Path, version: str) -> None:
     if done.returncode != 0:
         raise RuntimeError(f"the build of Kubernetes {version} failed: {done.stderr[-2000:]}")
     print(f"built Kubernetes {version}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    print(f"Kubernetes is in {programs()}")
