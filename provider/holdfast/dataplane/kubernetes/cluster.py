@@ -77,6 +77,28 @@ class Cluster:
             raise refusal_of(error.status, error.body, "delete pods", namespace) from None
         return True
 
+    def mark_pod(
+        self, namespace: str, name: str, uid: str, labels: Mapping[str, str], annotations: Mapping[str, str]
+    ) -> bool:
+        """Give exactly the pod with this UID labels and annotations; return whether it was there. Raises StepFailed, Unavailable."""
+        body = {"metadata": {"uid": uid, "labels": dict(labels), "annotations": dict(annotations)}}
+        try:
+            with _answered("patch pods", namespace):
+                self._core.patch_namespaced_pod(name, namespace, body, **_RAW)
+        except ApiException as error:
+            if error.status in (404, 409):
+                return False
+            raise refusal_of(error.status, error.body, "patch pods", namespace) from None
+        return True
+
+    def namespace(self, name: str) -> dict[str, Any]:
+        """Return a namespace; raises StepFailed where there is none, Unavailable."""
+        try:
+            with _answered("get namespaces", name):
+                return _json(self._core.read_namespace(name, **_RAW))
+        except ApiException as error:
+            raise refusal_of(error.status, error.body, "get namespaces", name) from None
+
     def pods(self, selector: str, namespace: str | None = None) -> Iterator[Pod]:
         """Yield the pods that a label selector finds, page by page, so that memory stays flat; raises StepFailed, Unavailable."""
         token: str | None = None

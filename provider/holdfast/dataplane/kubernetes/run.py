@@ -138,7 +138,8 @@ class PodRun:
         run = self._record.succeed(uid, 0, execution, self._observed())
         try:
             execution.release()
-        except Unavailable as error:
+        except (Unavailable, StepFailed) as error:
+            # The Run has ended: that its pod is gone already, or does not answer, changes nothing about it any more.
             self._log(f"the pod is left for the reconciler to remove: {error}")
         return run
 
