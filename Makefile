@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
-.PHONY: help install check lint types contracts unit test wheel demo demo-reset soak bench format reference
+.PHONY: help install check lint types contracts unit test wheel demo demo-reset soak bench bench-transfer format reference
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ soak: install ## long campaigns: thousands of kills, millions of rows
 
 bench: install ## the life cycle over REST against a bare FastAPI + SQL floor; see benchmarks/README.md
 	$(PYTHON) -m benchmarks.lifecycle $(ARGS)
+
+bench-transfer: install ## the agent under grants against bare boto3, on a throw-away S3 server
+	$(PYTHON) -m benchmarks.transfer $(ARGS)
 
 format: install ## format and mend what can be mended
 	$(PYTHON) -m ruff format .

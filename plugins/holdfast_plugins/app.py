@@ -10,7 +10,7 @@ from starlette.routing import Mount, Router
 
 from holdfast import __version__
 from holdfast.service.refusals import translate
-from holdfast.settings import Platform, Settings
+from holdfast.settings import Platform, Settings, check_store
 from holdfast_plugins import errors
 from holdfast_plugins.access import Authenticate, authenticate_service_token
 from holdfast_plugins.api import artifacts, audit, datasets, models, objects, pods, projects, promotions, runs
@@ -79,7 +79,14 @@ def create_app(platform: Platform, authenticate: Authenticate) -> FastAPI:
     return app
 
 
+def start() -> Platform:
+    """Return the platform by the settings of this process, its object store looked at; raises what is wrong with either."""
+    platform = Platform.open(Settings.load())
+    check_store(platform.objects)
+    return platform
+
+
 def standalone() -> Router:
     """Return the application alone, for service tokens only, by the settings of this process."""
     # A bare router: a Starlette around it would handle errors that the application has handled.
-    return Router(routes=[Mount(MOUNT, create_app(Platform.open(Settings.load()), authenticate_service_token))])
+    return Router(routes=[Mount(MOUNT, create_app(start(), authenticate_service_token))])

@@ -9,18 +9,17 @@ from holdfast_plugins.marked import MarkedDagRuns
 
 
 class HoldfastPlugin(AirflowPlugin):
-    """Mounts REST API v1 in the api-server; a setting that is missing stops it, because an API without its database helps nobody."""
+    """Mounts REST API v1 in the api-server; a setting that is missing stops it, and so does a bucket that keeps no versions."""
 
     name = "holdfast"
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """The applications to mount; asked for by the api-server only."""
-        from holdfast.settings import Platform, Settings
         from holdfast_plugins.airflow_access import authenticate_airflow_user
-        from holdfast_plugins.app import MOUNT, create_app
+        from holdfast_plugins.app import MOUNT, create_app, start
 
-        platform = Platform.open(Settings.load())
+        platform = start()
         self._marked.platform = platform
         app = create_app(platform, authenticate_airflow_user)
         return [{"app": app, "url_prefix": MOUNT, "name": "Holdfast"}]

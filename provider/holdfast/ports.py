@@ -4,12 +4,13 @@ Every function that changes something takes an idempotency key: the same key wit
 with another request is a `StateConflict`. Without a key the caller forgoes that. `project` is a Project's name.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from holdfast.core.errors import HoldfastError
 from holdfast.wire import artifact, audit, dataset, model, pod, project, run
 from holdfast.wire.types import Page
 
@@ -98,6 +99,7 @@ class Runs(Protocol):
     def get_policy_snapshot(self, name: str, digest: str) -> run.PolicySnapshot: ...
     def stage(self, name: str, run: UUID) -> run.Staging: ...
     def grant_uploads(self, name: str, run: UUID, request: run.UploadRequest) -> run.Grants: ...
+    def complete_uploads(self, name: str, run: UUID, request: run.UploadCompletion) -> run.StoredFiles: ...
 
 
 class Pods(Protocol):
@@ -215,6 +217,36 @@ class SignedUrl:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Leave to store one object.
+
+    Attributes:
+        parts: one URL a part, in order; a single one stores the object whole.
+        upload_id: what to complete it by once all parts are stored; None where the single call has stored the object.
+    """
+
+    parts: tuple[SignedUrl, ...]
+    upload_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """One thing that an object store has to do, and whether it does.
+
+    Attributes:
+        name: what was looked at.
+        found: what was found, in one sentence.
+        error: what is wrong, with its remedy; None where nothing is.
+        warning: what will be wrong when it grows; empty where nothing will.
+    """
+
+    name: str
+    found: str
+    error: HoldfastError | None = None
+    warning: str = ""
+
+
 class ObjectStore(Protocol):
     """Versioned objects that are written once and checked by digest when read."""
 
@@ -230,4 +262,28 @@ class ObjectStore(Protocol):
         self, method: str, key: str, *, version_id: str | None, digest: bytes, size_bytes: int, expires_at: datetime
     ) -> SignedUrl:
         """Return a URL that allows one method on one object with this content until a time."""
+        ...
+
+    def begin_upload(
+        self, key: str, *, digest: bytes, size_bytes: int, parts: Sequence[bytes], expires_at: datetime
+    ) -> Upload:
+        """Return leave to store an object until a time: in the parts of these digests, or whole where there are none."""
+        ...
+
+    def complete_upload(self, key: str, upload_id: str, digest: bytes, size_bytes: int) -> ObjectFacts:
+        """Put an upload together from its parts and return the version; completed again it is the same version.
+
+        Raises:
+            NotFound: there is no such upload under this key.
+            StateConflict: a part is missing; those that are there stay.
+            IntegrityViolation: the upload was begun for another content.
+        """
+        ...
+
+    def abort_uploads(self, prefix: str) -> int:
+        """Give up every upload under keys that begin so, and return how many; what was completed stays."""
+        ...
+
+    def check(self) -> Sequence[StoreCheck]:
+        """Return what the store was found to do and not to do; leaves nothing in it. Raises Unavailable where it does not answer."""
         ...

@@ -3,6 +3,7 @@
 Every variable is `HOLDFAST_<NAME>`; a value may also stand in a file named by `HOLDFAST_<NAME>_FILE` for the secrets.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Engine
 
 from holdfast.core.access import Bearer, Caller
-from holdfast.core.errors import InvalidRequest
+from holdfast.core.errors import InvalidRequest, Unavailable
 from holdfast.objects.filesystem import FilesystemStore
+from holdfast.objects.guarded import GuardedStore
 from holdfast.ports import ObjectStore
 from holdfast.service.governance import GovernanceService
 from holdfast.store.engine import open_engine
+
+logger = logging.getLogger("holdfast.settings")
 
 
 def _postgresql(url: SecretStr) -> SecretStr:
@@ -109,7 +113,8 @@ class OwnerSettings(_Environment):
     owner_url: DatabaseUrl = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
 
 
-def _open_store(settings: Settings) -> ObjectStore:
+def open_store(settings: Settings) -> FilesystemStore | GuardedStore:
+    """Return the object store of these settings; nothing is connected yet. Raises InvalidRequest where a package is missing."""
     if settings.objects_root is not None:
         key = settings.grant_key.get_secret_value().encode()
         return FilesystemStore(settings.objects_root, key, settings.api_url)
@@ -123,7 +128,24 @@ def _open_store(settings: Settings) -> ObjectStore:
     from holdfast.objects.s3 import S3Store
 
     bucket = settings.s3_bucket or ""
-    return S3Store(bucket, boto3.Session(), endpoint_url=settings.s3_endpoint_url, region=settings.s3_region)
+    return GuardedStore(
+        S3Store(bucket, boto3.Session(), endpoint_url=settings.s3_endpoint_url, region=settings.s3_region)
+    )
+
+
+def check_store(objects: ObjectStore) -> None:
+    """Return when an object store may be used, or does not answer now, which is logged: it is looked at again before its first use.
+
+    Raises:
+        InvalidRequest: the bucket, the credentials or the clock are wrong; the service must not start.
+        IntegrityViolation: the store takes other bytes than those that a grant is for.
+    """
+    if not isinstance(objects, GuardedStore):
+        return
+    try:
+        objects.admit()
+    except Unavailable as error:
+        logger.warning("starting without the object store, which is looked at again when it is needed: %s", error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +160,7 @@ class Platform:
     def open(cls, settings: Settings) -> Self:
         """Return the platform of these settings; nothing is connected yet."""
         engine = open_engine(settings.database_url.get_secret_value(), pool_size=settings.pool_size)
-        return cls(settings, engine, _open_store(settings))
+        return cls(settings, engine, open_store(settings))
 
     def governance(self, caller: Caller | Bearer) -> GovernanceService:
         """Return the governance functions on behalf of a caller."""

@@ -39,6 +39,7 @@ PROJECT = {
     ("POST", "/runs/{run}/transitions"): P.RUN_WRITE,
     ("POST", "/runs/{run}/finish"): P.RUN_WRITE,
     ("POST", "/runs/{run}/uploads"): P.RUN_WRITE,
+    ("POST", "/runs/{run}/uploads/complete"): P.RUN_WRITE,
     ("GET", "/runs/{run}/staging"): P.RUN_WRITE,
     ("POST", "/runs/standings"): P.PROJECT_READ,
     ("POST", "/pods/{uid}/quarantine"): P.RUN_RECONCILE,
@@ -57,6 +58,7 @@ AS_WELL = {
     ("POST", "/runs/{run}/transitions"): P.RUN_RECONCILE,
     ("POST", "/runs/{run}/finish"): P.RUN_RECONCILE,
     ("POST", "/runs/{run}/uploads"): P.RUN_RECONCILE,
+    ("POST", "/runs/{run}/uploads/complete"): P.RUN_RECONCILE,
 }
 ID = "01a20e18-ee49-7ba9-aa93-6423bc86488b"
 DIGEST = "sha256:" + "0" * 64
@@ -106,6 +108,7 @@ def body_of(path: str) -> dict[str, Any]:
         "/runs/{run}/transitions": {"state": "unknown", "cause": "c", "owner": "o"},
         "/runs/{run}/finish": {"state": "canceled"},
         "/runs/{run}/uploads": {"files": [{"name": "x", "digest": DIGEST, "size_bytes": 1}]},
+        "/runs/{run}/uploads/complete": {"files": [{"name": "x", "digest": DIGEST, "size_bytes": 1, "upload_id": "x"}]},
         "/runs/standings": {"runs": [ID]},
         "/pods/{uid}/quarantine": {"namespace": "n", "name": "p", "rule": "pod.of-no-run"},
         "/pods/{uid}/removal": {"namespace": "n", "name": "p", "rule": "pod.of-no-run"},

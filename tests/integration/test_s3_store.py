@@ -238,7 +238,7 @@ def test_the_settings_choose_the_store(settings: Settings, s3: S3Server, monkeyp
     given = settings.model_dump() | {"objects_root": None, "s3_bucket": s3.create_bucket(), "s3_endpoint_url": s3.url}
     opened = Platform.open(Settings(**given))
     try:
-        assert isinstance(opened.objects, S3Store)
+        assert repr(opened.objects) == f"GuardedStore(S3Store({given['s3_bucket']!r}))"
         with pytest.raises(NotFound):
             opened.objects.stat(KEY, "v")
     finally:

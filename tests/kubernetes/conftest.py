@@ -65,7 +65,7 @@ def namespace(cluster: Cluster, core: client.CoreV1Api) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3(cluster: Cluster) -> Iterator[S3Server]:
-    with throw_away_s3(cluster.host) as server:
+    with throw_away_s3(host=cluster.host) as server:
         yield server
 
 

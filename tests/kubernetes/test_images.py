@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from tests.support.kubernetes import binary
 from tests.support.kubernetes.images import Images
 from tests.support.kubernetes.tree import Directory, File, Link, copy_of_modules

@@ -8,7 +8,9 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -26,8 +28,10 @@ from holdfast.settings import Platform
 from holdfast.wire.project import ProjectRequest, RoleBindingRequest
 from holdfast.wire.reconcile import GracePeriods, ItemOutcome, ReconcilePlan
 from holdfast.wire.run import PipelineRunRequest, Run, RunRequest
+from tests.cli.conftest import Cli
 from tests.support.kubernetes.data_plane import DataPlane
 from tests.support.kubernetes.project import KubernetesProject
+from tests.support.server import serve
 
 AT_ONCE = GracePeriods(start_s=0, settle_s=0, quarantine_s=900)
 WRITE = "import os; open(os.environ['HOLDFAST_OUTPUTS'] + '/model.bin', 'wb').write(b'a model')"
@@ -394,6 +398,37 @@ def test_a_right_that_is_missing_is_named(missing: str, project: KubernetesProje
     assert f"does not allow to {missing}" in said
 
 
+def test_a_run_is_not_failed_for_a_right_that_its_reconciler_lacks(project: KubernetesProject) -> None:
+    user = f"reconciler-{secrets.token_hex(4)}"
+    project.plane.prepare(project.name, reconcilers=(f"user:{user}",))
+    role = project.plane.cluster.kubectl(
+        "get", "role", "holdfast-reconciler", f"--namespace={project.name}", "-o", "json"
+    )
+    kept = _without(_without(role, "pods/exec", "create"), "pods/exec", "get")
+    project.plane.cluster.kubectl("replace", "-f", "-", input=kept)
+    cluster = Cluster(project.plane.cluster.api(project.plane.cluster.kubeconfig_for(user)))
+    run = project.create("python", "-c", "pass")
+    project.begin(run)
+    project.until_moved(run)
+
+    outcome = applied(project, planned(project, cluster=cluster), cluster=cluster)[0]
+
+    assert outcome.became == "failed"
+    assert 'resource "pods/exec"' in outcome.says
+    assert project.found(run).state is RunState.RUNNING
+    assert project.pod(run) is not None
+    assert became(reconciled(project)) == {"complete done"}
+
+
+def test_a_run_whose_outputs_are_not_what_it_declared_fails_as_its_users(project: KubernetesProject) -> None:
+    run = project.create("python", "-c", "pass", outputs={"model": "model.bin"})
+    project.begin(run)
+    project.until_moved(run)
+    assert became(reconciled(project)) == {"complete done"}
+    ended = project.found(run)
+    assert (ended.state, ended.error_class) == (RunState.FAILED, ErrorClass.USER)
+
+
 def _without(role: str, resource: str, verb: str) -> str:
     document = json.loads(role)
     for rule in document["rules"]:
@@ -454,3 +489,52 @@ def test_what_went_on_after_the_plan_is_not_undone(project: KubernetesProject) -
     pod_run.end()
     assert became(applied(project, made)) == {"complete moot"}
     assert project.found(run).state is RunState.SUCCEEDED
+
+
+def test_the_command_line_plans_keeps_the_plan_and_applies_it_over_the_api(
+    project: KubernetesProject, platform: Platform, tmp_path: Path
+) -> None:
+    forged = forge(project, project.create(*SLEEP), metadata={"name": "miner"})
+    kubeconfig = f"--kubeconfig={project.plane.cluster.kubeconfig}"
+    with serve(platform) as url:
+        cli = Cli(
+            {
+                "HOLDFAST_API_URL": url,
+                "HOLDFAST_PROJECT": project.name,
+                "HOLDFAST_TOKEN": "system:tests",
+                "HOLDFAST_AGENT_IMAGE": project.plane.agent,
+            }
+        )
+        assert "pod.of-no-run" in cli.table("reconcile", "plan", kubeconfig)
+        kept = tmp_path / "plan.json"
+        kept.write_text(json.dumps(cli.json("reconcile", "plan", kubeconfig)))
+        [outcome] = cli.json("reconcile", "apply", kept, kubeconfig)["items"]
+        assert (outcome["became"], outcome["item"]["pod"]) == ("done", "miner")
+        assert cli.json("reconcile", "apply", kept, kubeconfig)["items"][0]["became"] == "moot"
+        assert cli.json("reconcile", "apply", kubeconfig)["items"] == []
+        assert "no agent's image" in replace(cli, environment={**cli.environment, "HOLDFAST_AGENT_IMAGE": ""}).refused(
+            2, "reconcile", "plan", kubeconfig
+        )
+        document = json.loads(kept.read_text())
+        document["projects"][0]["namespace_uid"] = str(uuid4())
+        kept.write_text(json.dumps(document))
+        assert "another cluster" in cli.refused(2, "reconcile", "apply", kept, kubeconfig)
+        kept.write_text(json.dumps({**document, "made_at": "2026-01-01T00:00:00Z"}))
+        assert "was made at" in cli.refused(4, "reconcile", "apply", kept, kubeconfig)
+        project.plane.cluster.kubectl("label", "namespace", project.name, "holdfast/project-")
+        result = cli.run("reconcile", "plan", kubeconfig)
+        assert (result.exit_code, "no Project's" in result.stderr) == (7, True)
+    assert [event.action for event in events(project, forged["metadata"]["uid"])] == ["pod.quarantined"]
+
+
+def test_the_manifests_bind_the_reconciler_to_rights_of_its_own(project: KubernetesProject, platform: Platform) -> None:
+    with serve(platform) as url:
+        cli = Cli({"HOLDFAST_API_URL": url, "HOLDFAST_PROJECT": project.name, "HOLDFAST_TOKEN": "system:tests"})
+        words = ("cluster", "manifests", "--object-store", "10.0.0.5/32:443", "--worker", "airflow/worker")
+        items = cli.json(*words, "--reconciler", "holdfast-system/reconciler")["items"]
+    bound = {
+        item["roleRef"]["name"]: [subject["name"] for subject in item["subjects"]]
+        for item in items
+        if item["kind"] == "RoleBinding"
+    }
+    assert bound == {"holdfast-worker": ["worker"], "holdfast-reconciler": ["reconciler"]}

@@ -59,7 +59,7 @@ osd crush chooseleaf type = 0
 osd crush update on start = false
 osd class update on start = false
 osd objectstore = memstore
-memstore device bytes = 2147483648
+memstore device bytes = {capacity}
 mon allow pool size one = true
 mon warn on pool no redundancy = false
 mon data avail crit = 2
@@ -79,6 +79,11 @@ rgw dns name = localhost
 rgw thread pool size = 32
 rgw run sync thread = false
 rgw crypt require ssl = false
+"""
+# What is deleted gives its room back at once, and not after hours.
+_SWEPT = """rgw gc obj min wait = 1
+rgw gc processor period = 1
+rgw gc processor max time = 60
 """
 
 
@@ -119,30 +124,44 @@ class S3Server:
         self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=is_locked)
         return name
 
+    def uploads(self, bucket: str) -> list[str]:
+        """Return the keys of the uploads in parts that are under way."""
+        return [u["Key"] for u in self.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
+
+    def versions(self, bucket: str, prefix: str = "") -> list[str]:
+        """Return the ids of the versions under keys that begin so."""
+        found = self.client().list_object_versions(Bucket=bucket, Prefix=prefix)
+        return [v["VersionId"] for v in found.get("Versions", []) + found.get("DeleteMarkers", [])]
+
 
 @contextmanager
-def throw_away_s3(host: str = "127.0.0.1") -> Iterator[S3Server]:
-    """Start a server in a fresh directory; stop it and remove the directory at the end.
+def throw_away_s3(
+    capacity_bytes: int = 2 << 30, *, is_swept: bool = False, host: str = "127.0.0.1"
+) -> Iterator[S3Server]:
+    """Start a server in a fresh directory; stop it and remove the directory at the end. What it stores is in memory.
 
     Args:
+        capacity_bytes: how much it stores.
+        is_swept: whether uploads that were given up go at once.
         host: the address of this machine at which it is to be reached.
     """
     require(PACKAGES)
     root = Path(tempfile.mkdtemp(prefix="hf-s3-", dir="/var/tmp"))
     try:
         with Supervisor(root / "log") as group:
-            yield _start(root, group, host)
+            yield _start(root, group, capacity_bytes, is_swept=is_swept, host=host)
     finally:
         shutil.rmtree(root)
 
 
-def _start(root: Path, group: Supervisor, host: str) -> S3Server:
+def _start(root: Path, group: Supervisor, capacity: int, *, is_swept: bool, host: str) -> S3Server:
     for name in ("mon", "osd", "run", "log", "rgw"):
         (root / name).mkdir()
     monitor, gateway = free_ports(2)
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
+    configuration = _CONFIGURATION + (_SWEPT if is_swept else "")
     (root / "ceph.conf").write_text(
-        _CONFIGURATION.format(fsid=fsid, monitor=monitor, gateway=gateway, host=host, root=root)
+        configuration.format(fsid=fsid, monitor=monitor, gateway=gateway, host=host, root=root, capacity=capacity)
     )
     keyring = str(root / "keyring")
     _run(root, "ceph-authtool", "--create-keyring", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")

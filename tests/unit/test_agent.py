@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,29 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.agent import ask, failure, peak_of
+
 PIECE = 1 << 20
-
-
-def ask(command: str, order: dict[str, Any]) -> dict[str, Any]:
-    """Return the agent's report."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-m", "holdfast.dataplane.agent", command],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-    )
-    assert done.stderr == ""
-    report = json.loads(done.stdout)
-    assert done.returncode == (1 if "failure" in report else 0)
-    return report
-
-
-def failure(command: str, order: dict[str, Any]) -> tuple[str, str]:
-    found = ask(command, order)["failure"]
-    assert found["remedy"]
-    return found["error_class"], found["message"]
 
 
 SIGNED = "x-amz-meta-holdfast"
@@ -374,24 +353,6 @@ def test_a_store_that_does_not_answer_is_a_platform_error(outputs: Path) -> None
     (outputs / "model.bin").write_bytes(b"m")
     kind, message = failure("publish", publish(outputs, grant("http://127.0.0.1:1", "model", b"m"), "model.bin"))
     assert (kind, "canary" in message) == ("platform", False)
-
-
-def peak_of(command: str, order: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """Return the agent's report and its peak memory in MiB."""
-    # VmHWM and not ru_maxrss: the latter begins with the memory of the process that forked.
-    code = (
-        "import pathlib, re, sys; from holdfast.dataplane.agent.__main__ import main; main(); sys.stdout.flush();"
-        "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1], file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, command],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=280,
-    )
-    return json.loads(done.stdout)["result"], int(done.stderr) >> 10
 
 
 @pytest.mark.timeout(300)

@@ -226,7 +226,7 @@ def test_a_file_that_becomes_a_link_after_it_was_hashed_is_not_stored(tmp_path: 
         with socket.create_server(("127.0.0.1", 0)) as sink:
             url = f"http://127.0.0.1:{sink.getsockname()[1]}/x?y"
             more = {"object_key": "k", "expires_at": "2100-01-01T00:00:00Z"}
-            grants = Grants(grants=[Grant(**file.model_dump(), method="PUT", url=url, **more)])
+            grants = Grants(grants=[Grant(**file.model_dump(exclude={"parts"}), method="PUT", url=url, **more)])
             for target in (secret, made._scratch / "outputs" / "beside"):
                 place.unlink()
                 (made._scratch / "outputs" / "beside").write_text("canary")

@@ -21,6 +21,8 @@ from holdfast.wire.run import (
     RunStart,
     RunTransition,
     Staging,
+    StoredFiles,
+    UploadCompletion,
     UploadRequest,
 )
 from holdfast.wire.types import Digest, Page
@@ -149,5 +151,11 @@ def stage_run(project: str, run: UUID, governed: Governed) -> Staging:
 
 @routes.post("/projects/{project}/runs/{run}/uploads")
 def grant_uploads(project: str, run: UUID, request: UploadRequest, governed: Governed) -> Grants:
-    """Give leave to store a Run's outputs; changes nothing, so it needs no idempotency key."""
+    """Give leave to store a Run's outputs; nothing is recorded, so it needs no idempotency key."""
     return governed.runs.grant_uploads(project, run, request)
+
+
+@routes.post("/projects/{project}/runs/{run}/uploads/complete")
+def complete_uploads(project: str, run: UUID, request: UploadCompletion, governed: Governed) -> StoredFiles:
+    """Put uploads together from their parts; again it is the same answer, so it needs no idempotency key."""
+    return governed.runs.complete_uploads(project, run, request)

@@ -24,6 +24,7 @@ from holdfast.cli import (
     reconcile,
     runs,
     serve,
+    store,
     tokens,
 )
 from holdfast.cli.session import Session
@@ -111,6 +112,7 @@ app = typer.Typer(
 )
 for name, commands in (
     ("db", database.commands),
+    ("store", store.commands),
     ("project", projects.commands),
     ("cluster", cluster.commands),
     ("token", tokens.commands),

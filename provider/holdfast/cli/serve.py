@@ -22,13 +22,14 @@ def serve(
     """
     import uvicorn
 
-    from holdfast.settings import Settings
+    from holdfast.settings import Settings, check_store, open_store
 
     settings = Settings.load()
     found = list(entry_points(group="holdfast.asgi", name="api"))
     if not found:
         raise InvalidRequest("the REST API is not installed", remedy="Install the wheel `holdfast` whole")
     _check_free(host, port)
+    check_store(open_store(settings))  # every process does, and this one can still say so by its exit code
     session_of(context).present.note(
         f"serving http://{host}:{port}/holdfast/api/v1 (data planes are told {settings.api_url}); Ctrl-C ends it"
     )

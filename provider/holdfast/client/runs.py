@@ -20,6 +20,8 @@ from holdfast.wire.run import (
     RunStart,
     RunTransition,
     Staging,
+    StoredFiles,
+    UploadCompletion,
     UploadRequest,
 )
 from holdfast.wire.types import Page
@@ -135,3 +137,7 @@ class RunClient:
     def grant_uploads(self, name: str, run: UUID, request: UploadRequest) -> Grants:
         """Return leave to store a Run's outputs."""
         return self.transport.post(f"/projects/{name}/runs/{run}/uploads", Grants, request, None)
+
+    def complete_uploads(self, name: str, run: UUID, request: UploadCompletion) -> StoredFiles:
+        """Put uploads together from their parts and return where the files are."""
+        return self.transport.post(f"/projects/{name}/runs/{run}/uploads/complete", StoredFiles, request, None)

@@ -44,6 +44,12 @@ class LocalDataPlane:
                 f"EnvironmentLock {run.environment} is an {run.environment_kind}, and the local data plane starts interpreters only",
                 "Lock an interpreter of this machine, or let the Project use the Kubernetes data plane",
             )
+        if run.resources.get("secrets"):
+            raise StepFailed(
+                ErrorClass.USER,
+                f"Run {run.id} reads secrets, and the local data plane has none to give",
+                "Let the Project use the Kubernetes data plane",
+            )
         return LocalExecution(run, self._data_roots, self._scratch_root)
 
 
@@ -117,12 +123,12 @@ class LocalExecution:
         return self._collected
 
     def publish(self, grants: Grants) -> dict[str, str]:
-        """Store the outputs and return the version id of each; raises StepFailed."""
+        """Store the outputs and return the version id of each that is not in parts; raises StepFailed."""
         if self._collected is None:
             raise RuntimeError("publish comes after collect")
         order = {
             "scratch": str(self._scratch),
-            "grants": [grant.model_dump(mode="json") for grant in grants.grants],
+            **grants.model_dump(mode="json"),
             "paths": self._collected.paths,
         }
         return dict(self._agent.ask("publish", order)["versions"])

@@ -83,7 +83,7 @@ class Execution(Protocol):
         ...
 
     def publish(self, grants: Grants) -> dict[str, str]:
-        """Store the outputs and return the version id of each; raises StepFailed."""
+        """Store the outputs and return the version id of each that is not in parts; raises StepFailed."""
         ...
 
     def cancel(self) -> None:
@@ -113,7 +113,7 @@ def collected_of(report: dict[str, Any]) -> Collected:
     """Return what an agent collected; raises StepFailed where a name cannot be recorded."""
     try:
         files = tuple(
-            OutputFile(name=file["name"], digest=file["digest"], size_bytes=file["size_bytes"])
+            OutputFile(name=file["name"], digest=file["digest"], size_bytes=file["size_bytes"], parts=file["parts"])
             for file in report["files"]
         )
     except (ValueError, InvalidRequest) as error:

@@ -13,8 +13,9 @@ from holdfast.core.errors import (
 )
 from holdfast.core.run import ErrorClass, RunState
 from holdfast.dataplane.plane import Collected, StepCanceled, StepFailed
+from holdfast.dataplane.publishing import publish_outputs
 from holdfast.ports import Governance
-from holdfast.wire.run import Grants, Observed, Run, RunFinish, RunStart, RunTransition, StoredFile, UploadRequest
+from holdfast.wire.run import Grants, Observed, Run, RunFinish, RunStart, RunTransition
 
 _CAUSE_LIMIT = 2000
 # What a call of ours refuses is never tried again, and so must not be called an error of the platform.
@@ -68,20 +69,7 @@ class RunRecord:
         """
         runs, project, run = self._governance.runs, self._project, self.run
         collected = outputs.collect()
-        stored: list[StoredFile] = []
-        if collected.files:
-            grants = runs.grant_uploads(project, run.id, UploadRequest(files=list(collected.files)))
-            versions = outputs.publish(grants)
-            stored = [
-                StoredFile(
-                    name=grant.name,
-                    digest=grant.digest,
-                    size_bytes=grant.size_bytes,
-                    object_key=grant.object_key,
-                    version_id=versions[grant.name],
-                )
-                for grant in grants.grants
-            ]
+        stored = publish_outputs(runs, project, run.id, collected.files, outputs.publish)
         ending = RunFinish(
             state=RunState.SUCCEEDED,
             fence=fence,

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from holdfast.core.digest import text_of
 from holdfast.core.errors import IntegrityViolation, NotFound
 
+PROBE_KEY = "holdfast-check/probe"
+"""Where `check` tries what a store does; no Project has such an id."""
+
 
 def checked(pieces: Iterable[bytes], key: str, digest: bytes) -> Iterator[bytes]:
     """Yield the pieces, the last one only when all of them have the digest.
@@ -32,4 +35,12 @@ def missing(key: str) -> NotFound:
     """Return the error for a version that the store does not hold."""
     return NotFound(
         f"the object store holds no such version of {key!r}", remedy="Restore the object store, or run the step again"
+    )
+
+
+def no_upload(key: str) -> NotFound:
+    """Return the error for an upload that the store does not hold under this key."""
+    return NotFound(
+        f"the object store holds no such upload of {key!r}: it was given up, or was begun for another output",
+        remedy="Ask for a new grant, and store the output again",
     )

@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import BinaryIO, Self
 from holdfast.core.digest import text_of
 from holdfast.core.errors import IntegrityViolation, InvalidRequest, Unavailable
 from holdfast.core.names import check_path
-from holdfast.objects.checked import checked, missing
+from holdfast.objects.checked import PROBE_KEY, checked, missing, no_upload
 from holdfast.objects.grants import ObjectGrant, check_grant
-from holdfast.ports import ObjectFacts, SignedUrl
+from holdfast.ports import ObjectFacts, SignedUrl, StoreCheck, Upload
 
 CHUNK_BYTES = 1 << 20
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -64,6 +64,38 @@ class FilesystemStore:
         self._path(key, digest.hex())
         granted = ObjectGrant(method, key, digest, size_bytes, int(expires_at.timestamp()))
         return SignedUrl(granted.url(self._api_url, self._grant_key))
+
+    def begin_upload(
+        self, key: str, *, digest: bytes, size_bytes: int, parts: Sequence[bytes], expires_at: datetime
+    ) -> Upload:
+        """Return leave to store an object whole until a time; this store takes no parts, and needs none."""
+        del parts
+        signed = self.grant("PUT", key, version_id=None, digest=digest, size_bytes=size_bytes, expires_at=expires_at)
+        return Upload((signed,))
+
+    def complete_upload(self, key: str, upload_id: str, digest: bytes, size_bytes: int) -> ObjectFacts:
+        """Raise NotFound: this store begins no uploads that would have to be completed."""
+        del upload_id, digest, size_bytes
+        raise no_upload(key)
+
+    def abort_uploads(self, prefix: str) -> int:
+        """Return 0: there are none."""
+        del prefix
+        return 0
+
+    def check(self) -> list[StoreCheck]:
+        """Return whether the directory takes an object and gives it back; raises Unavailable where it cannot be used. Nothing is left."""
+        body = secrets.token_bytes(32)
+        facts = self.write(PROBE_KEY, [body], digest := hashlib.sha256(body).digest(), len(body))
+        place = self._path(PROBE_KEY, facts.version_id)
+        try:
+            b"".join(self.read(PROBE_KEY, facts.version_id, digest))
+        finally:
+            with suppress(OSError):
+                place.unlink()
+                place.parent.rmdir()
+                place.parent.parent.rmdir()
+        return [StoreCheck("directory", "takes objects and gives them back")]
 
     def check_grant(self, method: str, key: str, query: dict[str, str], now: datetime) -> ObjectGrant:
         """Return the grant that a URL carries; raises PolicyViolation."""

@@ -6,30 +6,34 @@ SHA-256 of the payload, and the store itself refuses other bytes; the digest als
 Source: AWS Signature Version 4, authenticating requests by query parameters. The usual presigned URL signs UNSIGNED-PAYLOAD instead.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import boto3
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
+from botocore.exceptions import ClientError
 
 from holdfast.core.digest import SIZE_BYTES
-from holdfast.core.errors import HoldfastError, IntegrityViolation, Unavailable
+from holdfast.core.errors import IntegrityViolation, StateConflict
 from holdfast.core.names import check_path
-from holdfast.objects.checked import checked, missing
-from holdfast.ports import ObjectFacts, SignedUrl
+from holdfast.core.parts import part_sizes
+from holdfast.objects.checked import checked, no_upload
+from holdfast.objects.s3_check import check_bucket
+from holdfast.objects.s3_errors import code_of, refused, translated
+from holdfast.ports import ObjectFacts, SignedUrl, StoreCheck, Upload
 
 CHUNK_BYTES = 1 << 20
 DIGEST = "holdfast-sha256"
 """Name of the metadata that holds the SHA-256 of a version, in hexadecimal digits."""
+_UPLOAD = "holdfast-upload"
+"""Name of the metadata by which a version is found again that came of an upload in parts."""
 _PAYLOAD = "x-amz-content-sha256"
-_GONE = {"404", "NoSuchKey", "NoSuchVersion", "InvalidArgument", "405", "MethodNotAllowed"}
+_NO_UPLOAD = frozenset({"NoSuchUpload", "NoSuchKey"})
 
 
 class S3Store:
@@ -72,7 +76,7 @@ class S3Store:
             Unavailable: the store does not answer, or refuses the service.
         """
         check_path(key, "object key")
-        with _translated(key):
+        with translated(key):
             found = self._client.head_object(Bucket=self._bucket, Key=key, VersionId=version_id)
         digest = found["Metadata"].get(DIGEST, "")
         if len(digest) != 2 * SIZE_BYTES:
@@ -85,10 +89,10 @@ class S3Store:
     def read(self, key: str, version_id: str, digest: bytes) -> Iterator[bytes]:
         """Yield the bytes; raises what `stat` raises, and IntegrityViolation instead of the last piece where they have another digest."""
         check_path(key, "object key")
-        with _translated(key):
+        with translated(key):
             body = self._client.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)["Body"]
         try:
-            with _translated(key):
+            with translated(key):
                 yield from checked(body.iter_chunks(CHUNK_BYTES), key, digest)
         finally:
             body.close()
@@ -99,19 +103,117 @@ class S3Store:
         """Return a URL that allows one method on one object with this content until a time."""
         check_path(key, "object key")
         lifetime_s = max(1, int((expires_at - datetime.now(UTC)).total_seconds()))
-        with _translated(key):
+        with translated(key):
             if method == "GET":
                 here = {"Bucket": self._bucket, "Key": key, "VersionId": version_id}
                 return SignedUrl(self._client.generate_presigned_url("get_object", Params=here, ExpiresIn=lifetime_s))
-            headers = {_PAYLOAD: digest.hex(), f"x-amz-meta-{DIGEST}": digest.hex()}
-            request = AWSRequest(method, self._url(key), headers={**headers, "content-length": str(size_bytes)})
-            credentials = self._session.get_credentials()
-            if credentials is None:
-                raise _refused("there are no credentials for it")
-            _SignedPayload(credentials.get_frozen_credentials(), "s3", self._region, expires=lifetime_s).add_auth(
-                request
+            metadata = {f"x-amz-meta-{DIGEST}": digest.hex()}
+            return self._signer(lifetime_s).sign(method, self._url(key), metadata, digest, size_bytes)
+
+    def begin_upload(
+        self, key: str, *, digest: bytes, size_bytes: int, parts: Sequence[bytes], expires_at: datetime
+    ) -> Upload:
+        """Return leave to store an object until a time; one in parts is begun here, with its digest in the metadata."""
+        if not parts:
+            return Upload(
+                (self.grant("PUT", key, version_id=None, digest=digest, size_bytes=size_bytes, expires_at=expires_at),)
             )
-            return SignedUrl(str(request.url), headers)
+        check_path(key, "object key")
+        token = secrets.token_hex(8)
+        lifetime_s = max(1, int((expires_at - datetime.now(UTC)).total_seconds()))
+        with translated(key):
+            upload = self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, Metadata={DIGEST: digest.hex(), _UPLOAD: token}
+            )["UploadId"]
+            signer = self._signer(lifetime_s)
+            urls = (
+                f"{self._url(key)}?{urlencode({'partNumber': number, 'uploadId': upload})}"
+                for number in range(1, len(parts) + 1)
+            )
+            signed = tuple(
+                signer.sign("PUT", url, {}, part, part_bytes)
+                for url, part, part_bytes in zip(urls, parts, part_sizes(size_bytes), strict=True)
+            )
+        return Upload(signed, f"{token}.{upload}")
+
+    def complete_upload(self, key: str, upload_id: str, digest: bytes, size_bytes: int) -> ObjectFacts:
+        """Put an upload together from the parts that the store itself lists, and return the version.
+
+        What the agent says of its parts is not asked: their bytes are bound by the grants, their places by the upload.
+
+        Raises:
+            NotFound: there is no such upload under this key.
+            StateConflict: a part is missing; those that are there stay.
+            IntegrityViolation: the upload was begun for another content; its version is nobody's.
+        """
+        check_path(key, "object key")
+        token, _, upload = upload_id.partition(".")
+        with translated(key):
+            try:
+                parts = self._parts(key, upload, size_bytes)
+                version_id = self._client.complete_multipart_upload(
+                    Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+                )["VersionId"]
+            except ClientError as error:
+                if code_of(error) not in _NO_UPLOAD:
+                    raise
+                # Completed before, and the reply was lost; or there never was one.
+                version_id = self._version_of(key, token)
+        facts = self.stat(key, version_id)
+        if (facts.digest, facts.size_bytes) != (digest, size_bytes):
+            raise IntegrityViolation(
+                f"the upload of {key!r} was begun for another content", remedy="Ask for a new grant, and store it again"
+            )
+        return facts
+
+    def abort_uploads(self, prefix: str) -> int:
+        """Give up every upload under keys that begin so, and return how many; what was completed stays."""
+        count = 0
+        with translated(prefix):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
+            for upload in (upload for page in pages for upload in page.get("Uploads", ())):
+                try:
+                    self._client.abort_multipart_upload(
+                        Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                except ClientError as error:
+                    if code_of(error) not in _NO_UPLOAD:  # completed or given up in this moment
+                        raise
+                count += 1
+        return count
+
+    def check(self) -> list[StoreCheck]:
+        """Return what the bucket was found to be and to do; nothing is left in it. Raises Unavailable where it does not answer."""
+        return check_bucket(self, self._client, self._bucket)
+
+    def _parts(self, key: str, upload: str, size_bytes: int) -> list[dict[str, Any]]:
+        """Return number and ETag of every part of an upload; raises StateConflict where one is missing."""
+        pages = self._client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
+        found = {int(part["PartNumber"]): part for page in pages for part in page.get("Parts", ())}
+        wanted = dict(enumerate(part_sizes(size_bytes), 1))
+        if lacking := sorted(n for n, size in wanted.items() if n not in found or int(found[n]["Size"]) != size):
+            raise StateConflict(
+                f"{len(lacking)} of {len(wanted)} parts of {key!r} are not stored, the first is part {lacking[0]}",
+                remedy="Store them under their grants and complete the upload again, or ask for a new grant",
+                details={"missing": lacking[:100]},
+            )
+        return [{"PartNumber": number, "ETag": found[number]["ETag"]} for number in wanted]
+
+    def _version_of(self, key: str, token: str) -> str:
+        """Return the version that came of an upload; raises NotFound."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
+        for version in (version for page in pages for version in page.get("Versions", ())):
+            if version["Key"] == key:
+                found = self._client.head_object(Bucket=self._bucket, Key=key, VersionId=version["VersionId"])
+                if token and found["Metadata"].get(_UPLOAD) == token:
+                    return str(version["VersionId"])
+        raise no_upload(key)
+
+    def _signer(self, lifetime_s: int) -> "_Signer":
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise refused("there are no credentials for it")
+        return _Signer(_SignedPayload(credentials.get_frozen_credentials(), "s3", self._region, expires=lifetime_s))
 
     def _url(self, key: str) -> str:
         return f"{self._client.meta.endpoint_url}/{self._bucket}/{quote(key, safe='/~')}"
@@ -125,34 +227,15 @@ class _SignedPayload(S3SigV4QueryAuth):  # type: ignore[misc]
         return str(request.headers[_PAYLOAD])
 
 
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    """Turn what boto raises into the six errors."""
-    try:
-        yield
-    except ClientError as error:
-        raise _error_of(error, key) from error
-    except (BotoCoreError, HTTPError) as error:
-        raise Unavailable(
-            f"the object store does not answer ({type(error).__name__})",
-            remedy="Check that it runs, and HOLDFAST_S3_ENDPOINT_URL; then try again",
-        ) from error
+class _Signer:
+    """Signs calls that may carry one payload and no other."""
 
+    def __init__(self, auth: _SignedPayload) -> None:
+        self._auth = auth
 
-def _error_of(error: ClientError, key: str) -> HoldfastError:
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code == "NoSuchBucket":
-        return _refused("there is no such bucket")
-    if code in _GONE:
-        return missing(key)
-    if status in (401, 403):
-        return _refused(f"it does not let the service in ({code})")
-    return Unavailable(f"the object store failed ({code or status})", remedy="Look into its log; then try again")
-
-
-def _refused(why: str) -> Unavailable:
-    return Unavailable(
-        f"the object store cannot be used: {why}",
-        remedy="Check HOLDFAST_S3_BUCKET and the credentials of the service",
-    )
+    def sign(self, method: str, url: str, metadata: Mapping[str, str], digest: bytes, size_bytes: int) -> SignedUrl:
+        """Return the signed URL with the headers that the call has to carry."""
+        headers = {_PAYLOAD: digest.hex(), **metadata}
+        request = AWSRequest(method, url, headers={**headers, "content-length": str(size_bytes)})
+        self._auth.add_auth(request)
+        return SignedUrl(str(request.url), headers)

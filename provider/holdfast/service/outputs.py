@@ -1,5 +1,6 @@
 """What a Run made: declared, complete, stored, and exactly what is stored."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -7,10 +8,13 @@ from uuid import UUID
 from holdfast.core.audit import AuditAction
 from holdfast.core.digest import parse, text_of
 from holdfast.core.errors import HoldfastError, IntegrityViolation, InvalidRequest, NotFound
+from holdfast.core.parts import PART_BYTES
 from holdfast.core.run import RunState
 from holdfast.ports import ObjectStore
 from holdfast.service.transaction import Change, new_id
 from holdfast.wire.run import RunFinish, StoredFile
+
+logger = logging.getLogger("holdfast.service")
 
 
 def object_key(project_id: UUID | None, run: UUID, name: str) -> str:
@@ -80,6 +84,19 @@ def find_unstored(
                 details={"stored_digest": text_of(facts.digest), "reported_digest": file.digest},
             )
     return None
+
+
+def give_up_uploads(objects: ObjectStore, project_id: UUID | None, run: UUID, request: RunFinish) -> None:
+    """Return when nothing is left of the uploads that a Run began and did not complete, or when that could not be done now.
+
+    A Run that succeeded with small files only has begun none, and the store is not asked. A Run's end does not depend on it: a rule of the bucket removes what is left (docs/how-to/bring-your-s3.md names it).
+    """
+    if request.state is RunState.SUCCEEDED and all(file.size_bytes <= PART_BYTES for file in request.artifacts):
+        return
+    try:
+        objects.abort_uploads(object_key(project_id, run, ""))
+    except HoldfastError as error:
+        logger.warning("the uploads of Run %s could not be given up: %s", run, error)
 
 
 def artifact_rows(

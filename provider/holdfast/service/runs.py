@@ -17,7 +17,7 @@ from holdfast.core.run import RunState, check_run_transition, is_terminal
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.bindings import Bindings, bind_run
 from holdfast.service.environments import EnvironmentService
-from holdfast.service.outputs import artifact_rows, check_outputs, find_unstored
+from holdfast.service.outputs import artifact_rows, check_outputs, find_unstored, give_up_uploads
 from holdfast.service.pipeline_runs import PipelineRunService
 from holdfast.service.staging import StagingService
 from holdfast.service.transaction import Change, new_id
@@ -237,9 +237,11 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             insert_rows(change.connection, ArtifactRow, artifact_rows(change, run, request.artifacts))
             return after
 
-        return self.transactions.change(
+        after = self.transactions.change(
             f"runs.finish/{run}", Permission.RUN_WRITE, name, request, key, Run, apply, or_by=_BY_EVIDENCE
         )
+        give_up_uploads(self.objects, project_id, run, request)
+        return after
 
     def get(self, name: str, run: UUID) -> Run:
         """Return a Run; raises NotFound."""

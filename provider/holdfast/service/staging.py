@@ -10,13 +10,28 @@ from sqlalchemy import select
 from holdfast.core.access import Permission
 from holdfast.core.digest import parse, text_of
 from holdfast.core.errors import StateConflict
+from holdfast.core.parts import part_sizes
 from holdfast.core.run import RunState, is_terminal
 from holdfast.ports import ObjectStore, SignedUrl
 from holdfast.service.outputs import check_declared, object_key
 from holdfast.service.transaction import Transactions
 from holdfast.store.queries.runs import outputs_of
 from holdfast.store.tables import ArtifactRow, DatasetFileRow, DatasetVersionRow, RunInputRow
-from holdfast.wire.run import Grant, Grants, OutputFile, StagedDataset, StagedFile, Staging, UploadRequest
+from holdfast.wire.run import (
+    Grant,
+    Grants,
+    MultipartGrant,
+    OutputFile,
+    PartGrant,
+    StagedDataset,
+    StagedFile,
+    Staging,
+    StoredFile,
+    StoredFiles,
+    UploadCompletion,
+    UploadedFile,
+    UploadRequest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +53,31 @@ class GrantMaker:
         )
         return self._grant(name, "GET", signed, key, digest, size_bytes)
 
-    def upload(self, key: str, file: OutputFile) -> Grant:
-        """Return leave to store one object with exactly this content."""
+    def upload(self, key: str, file: OutputFile) -> Grant | MultipartGrant:
+        """Return leave to store one object with exactly this content: by one call, or in parts where the store takes them so."""
         digest = parse(file.digest)
-        signed = self.objects.grant(
-            "PUT", key, version_id=None, digest=digest, size_bytes=file.size_bytes, expires_at=self.expires_at
+        upload = self.objects.begin_upload(
+            key,
+            digest=digest,
+            size_bytes=file.size_bytes,
+            parts=[parse(part) for part in file.parts],
+            expires_at=self.expires_at,
         )
-        return self._grant(file.name, "PUT", signed, key, digest, file.size_bytes)
+        if upload.upload_id is None:
+            return self._grant(file.name, "PUT", upload.parts[0], key, digest, file.size_bytes)
+        sizes = part_sizes(file.size_bytes)
+        return MultipartGrant.model_construct(
+            name=file.name,
+            upload_id=upload.upload_id,
+            parts=[
+                PartGrant.model_construct(url=signed.url, headers=dict(signed.headers), digest=part, size_bytes=size)
+                for signed, part, size in zip(upload.parts, file.parts, sizes, strict=True)
+            ],
+            object_key=key,
+            digest=file.digest,
+            size_bytes=file.size_bytes,
+            expires_at=self.expires_at,
+        )
 
     def _grant(
         self, name: str, method: Literal["GET", "PUT"], signed: SignedUrl, key: str, digest: bytes, size_bytes: int
@@ -113,8 +146,34 @@ class StagingService:
             row = outputs_of(connection, found.project_id, name, run)
             _check_open(run, row.state)
             check_declared(run, row.outputs, (file.name for file in request.files))
+        made = [maker.upload(object_key(found.project_id, run, file.name), file) for file in request.files]
         return Grants(
-            grants=[maker.upload(object_key(found.project_id, run, file.name), file) for file in request.files]
+            grants=[grant for grant in made if isinstance(grant, Grant)],
+            multipart=[grant for grant in made if isinstance(grant, MultipartGrant)],
+        )
+
+    def complete_uploads(self, name: str, run: UUID, request: UploadCompletion) -> StoredFiles:
+        """Put uploads together from their parts and return where the files are; again it is the same answer.
+
+        Raises:
+            StateConflict: the Run has ended, or a part is missing; what is there stays until the Run ends.
+            NotFound: there is no such upload of this Run's output.
+            IntegrityViolation: an upload was begun for another content.
+        """
+        with self.transactions.read(Permission.RUN_WRITE, name, Permission.RUN_RECONCILE) as (connection, found):
+            row = outputs_of(connection, found.project_id, name, run)
+            _check_open(run, row.state)
+            check_declared(run, row.outputs, (file.name for file in request.files))
+        return StoredFiles(files=[self._complete(object_key(found.project_id, run, f.name), f) for f in request.files])
+
+    def _complete(self, key: str, file: UploadedFile) -> StoredFile:
+        facts = self.objects.complete_upload(key, file.upload_id, parse(file.digest), file.size_bytes)
+        return StoredFile(
+            name=file.name,
+            digest=file.digest,
+            size_bytes=file.size_bytes,
+            object_key=key,
+            version_id=facts.version_id,
         )
 
 

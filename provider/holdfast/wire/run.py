@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from holdfast.core import names
 from holdfast.core.canonical import MAX_INTEGER
 from holdfast.core.errors import InvalidRequest
+from holdfast.core.parts import MOST_PARTS, part_sizes
 from holdfast.core.policy import EnvironmentKind
 from holdfast.core.run import ErrorClass, OriginReason, PipelineRunState, RunState
 from holdfast.wire.types import (
@@ -229,15 +230,29 @@ class RunTransition(Wire):
     owner: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class OutputFile(Wire):
-    """A file that a Run made and that was stored: the output's name, or `name/path` for a file of a directory."""
-
+class _File(Wire):
     name: RelativePath
     digest: Digest
     size_bytes: Size
 
 
-class StoredFile(OutputFile):
+class OutputFile(_File):
+    """A file that a Run made and that is to be stored: the output's name, or `name/path` for a file of a directory.
+
+    One of more than 64 MiB may bring the digests of its parts, in order, and is then stored in parts.
+    """
+
+    parts: Annotated[list[Digest], Field(max_length=MOST_PARTS)] = []
+
+    @model_validator(mode="after")
+    def _parts_make_the_whole(self) -> "OutputFile":
+        count = len(part_sizes(self.size_bytes))
+        if self.parts and (len(self.parts) != count or count == 1):
+            raise ValueError(f"a file of {self.size_bytes} bytes has {count} parts; a single part is not listed")
+        return self
+
+
+class StoredFile(_File):
     """An output with the place where its bytes are."""
 
     object_key: Annotated[str, Field(min_length=1, max_length=1024)]
@@ -288,10 +303,50 @@ class Grant(Wire):
     expires_at: Time
 
 
+class PartGrant(Wire):
+    """Leave to store one part. The URL is a secret; the call carries the headers as they are."""
+
+    url: Annotated[str, Field(repr=False)]
+    headers: dict[str, str] = Field(default_factory=dict)
+    digest: Digest
+    size_bytes: Size
+
+
+class MultipartGrant(Wire):
+    """Leave to store one object in parts, in this order, for a short time; to put them together is not part of it."""
+
+    name: str
+    upload_id: str
+    parts: list[PartGrant]
+    object_key: str
+    digest: Digest
+    size_bytes: Size
+    expires_at: Time
+
+
 class Grants(Wire):
-    """Grants, one a file."""
+    """Leave to store files: those of one call each, and those that are stored in parts and then completed."""
 
     grants: list[Grant]
+    multipart: list[MultipartGrant] = []
+
+
+class UploadedFile(_File):
+    """An output whose parts are stored."""
+
+    upload_id: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class UploadCompletion(Wire):
+    """The uploads to put together from their parts."""
+
+    files: Annotated[list[UploadedFile], Field(min_length=1, max_length=10_000)]
+
+
+class StoredFiles(Wire):
+    """Outputs, each with the place where its bytes are."""
+
+    files: list[StoredFile]
 
 
 class Staging(Wire):

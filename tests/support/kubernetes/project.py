@@ -12,7 +12,7 @@ from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
 from holdfast.dataplane.kubernetes.execution import PodExecution
 from holdfast.dataplane.kubernetes.manifest import PodSettings
 from holdfast.dataplane.kubernetes.run import PodRun
-from holdfast.dataplane.kubernetes.status import Broken, Ended
+from holdfast.dataplane.kubernetes.status import Broken, Ended, Progress
 from holdfast.dataplane.plane import CodeSource
 from holdfast.wire.project import ProjectRequest
 from holdfast.wire.run import EnvironmentRequest, PipelineRunRequest, Run, RunRequest
@@ -94,9 +94,14 @@ class KubernetesProject:
 
     def until_moved(self, run: Run, timeout_s: float = 60) -> None:
         """Return once the Run's command has ended, one way or the other."""
-        PodExecution(self.found(run), self.cluster, self.settings).wait(
-            lambda progress: isinstance(progress, Ended | Broken), timeout_s
-        )
+        self.until(run, timeout_s, Ended, Broken)
+
+    def until(self, run: Run, timeout_s: float, *kinds: type[Progress]) -> Progress:
+        """Return how far a Run is once that is of one of the kinds."""
+        execution = PodExecution(self.found(run), self.cluster, self.settings)
+        _, progress = execution.wait(lambda progress: isinstance(progress, kinds), timeout_s)
+        assert isinstance(progress, kinds), progress
+        return progress
 
     def succeed(self, run: Run) -> Run:
         """Bring a Run to its end and return it as it then is."""

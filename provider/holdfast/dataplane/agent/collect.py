@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.dataplane.agent.failure import AgentFailure
-from holdfast.dataplane.agent.files import check_directory, check_name, digest_file, inside, walk
-from holdfast.dataplane.agent.transfer import upload
+from holdfast.dataplane.agent.files import check_directory, check_name, digest_output, inside, walk
+from holdfast.dataplane.agent.transfer import Transfers
 
 _METRICS = "metrics"
 _METRICS_LIMIT_BYTES = 64 << 10
@@ -38,8 +38,8 @@ def collect(order: dict[str, Any]) -> dict[str, Any]:
             raise AgentFailure(
                 "user", f"more than {_MOST_FILES} files were written", "Put them into an archive, or write fewer"
             )
-        digest, size = digest_file(path)
-        files.append({"name": name, "path": relative, "digest": digest, "size_bytes": size})
+        digest, size, parts = digest_output(path)
+        files.append({"name": name, "path": relative, "digest": digest, "size_bytes": size, "parts": parts})
     _check_complete(root, declared, files)
     metrics: dict[str, float] = {}
     if _METRICS in declared and not declared[_METRICS].endswith("/"):
@@ -48,14 +48,15 @@ def collect(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def publish(order: dict[str, Any]) -> dict[str, Any]:
-    """Store collected files under their grants and return the version id of each."""
+    """Store collected files under their grants and return the version id of each; those stored in parts have none yet."""
     root = Path(order["scratch"]) / "outputs"
     check_directory(root, "user")
-    versions = {}
-    for grant in order["grants"]:
-        path = inside(root, order["paths"][grant["name"]], "output", "user")
-        versions[grant["name"]] = upload(grant, path)
-    return {"versions": versions}
+    with Transfers() as transfers:
+        for grant in order["grants"]:
+            transfers.upload(grant, inside(root, order["paths"][grant["name"]], "output", "user"))
+        for grant in order.get("multipart", ()):
+            transfers.upload_parts(grant, inside(root, order["paths"][grant["name"]], "output", "user"))
+    return {"versions": transfers.versions}
 
 
 def read_metrics(path: Path) -> dict[str, float]:

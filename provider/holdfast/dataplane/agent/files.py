@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -12,12 +13,16 @@ from holdfast.dataplane.agent.failure import AgentFailure
 
 PIECE_BYTES = 1 << 20
 PATH_LIMIT = 1024
+PART_BYTES = 64 << 20
+_MOST_PARTS = 10_000
 
 
-def pieces_of(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield a file's bytes, at most 1 MiB at a time."""
-    while piece := file.read(PIECE_BYTES):
+def pieces_of(file: IO[bytes], limit_bytes: int | None = None) -> Iterator[bytes]:
+    """Yield a file's bytes from where it stands, at most 1 MiB at a time, and no more than a limit."""
+    left = limit_bytes
+    while piece := file.read(PIECE_BYTES if left is None else min(PIECE_BYTES, left)):
         yield piece
+        left = None if left is None else left - len(piece)
 
 
 def digest_file(path: Path) -> tuple[str, int]:
@@ -28,6 +33,41 @@ def digest_file(path: Path) -> tuple[str, int]:
             hashed.update(piece)
             size += len(piece)
     return f"sha256:{hashed.hexdigest()}", size
+
+
+def part_sizes(size_bytes: int) -> list[int]:
+    """Return the sizes of an upload's parts in order: one up to 64 MiB, never more than 10 000. The service has the same function."""
+    part = PART_BYTES * max(1, -(-size_bytes // (PART_BYTES * _MOST_PARTS)))
+    whole, rest = divmod(size_bytes, part)
+    return [part] * whole + [rest] * (rest > 0 or whole == 0)
+
+
+def digest_output(path: Path) -> tuple[str, int, list[str]]:
+    """Return digest and size in bytes of a file, and the digests of its parts where it has more than one.
+
+    Raises:
+        AgentFailure: class user; the file has grown or shrunk meanwhile.
+    """
+    whole, size, parts = hashlib.sha256(), 0, []
+    # Both hashes at a time, on two cores: hashing lets go of the interpreter's lock.
+    with path.open("rb") as file, ThreadPoolExecutor(1) as beside:
+        sizes = part_sizes(os.fstat(file.fileno()).st_size)
+        for part_bytes in sizes if len(sizes) > 1 else ():
+            part = hashlib.sha256()
+            for piece in pieces_of(file, part_bytes):
+                hashed = beside.submit(part.update, piece)
+                whole.update(piece)
+                size += len(piece)
+                hashed.result()
+            parts.append(f"sha256:{part.hexdigest()}")
+        for piece in pieces_of(file):  # of a file in one part it is all, of others what has come to it meanwhile
+            whole.update(piece)
+            size += len(piece)
+    if size != sum(sizes):
+        raise AgentFailure(
+            "user", f"output {path.name!r} changed while it was hashed", "Let no process write after the command ends"
+        )
+    return f"sha256:{whole.hexdigest()}", size, parts
 
 
 def open_regular(path: Path, what: str, error_class: str) -> BinaryIO:

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from holdfast.dataplane.agent.code import pack, unpack
 from holdfast.dataplane.agent.failure import AgentFailure
 from holdfast.dataplane.agent.files import digest_file, inside, pieces_of, walk
-from holdfast.dataplane.agent.transfer import check_content, download
+from holdfast.dataplane.agent.transfer import Transfers, check_content
 
 
 def stage(order: dict[str, Any]) -> dict[str, Any]:
@@ -33,10 +33,11 @@ def lay_out(order: dict[str, Any], code: IO[bytes]) -> None:
     (scratch / "outputs").mkdir(mode=0o700)
     (scratch / "parameters.json").write_text(json.dumps(order["parameters"], sort_keys=True))
     unpack(code, scratch / "code")
-    for grant in order["grants"]:
-        target = inside(inputs, grant["name"], "input", "data")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        download(grant, target)
+    with Transfers() as transfers:
+        for grant in order["grants"]:
+            target = inside(inputs, grant["name"], "input", "data")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            transfers.download(grant, target)
     for dataset in order["datasets"]:
         _stage_dataset(dataset, inputs, order["data_roots"])
     for path in inputs.rglob("*"):

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 from kubernetes.client import ApiClient, AuthorizationV1Api, CoreV1Api, VersionApi
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
@@ -202,11 +203,12 @@ class Cluster:
             with _answered("create pods/exec", namespace):
                 said = self._exec(namespace, name, container, agent_command(command), _framed(order or {}, content))
         except ApiException as error:
-            if error.status in (None, 0) or error.status >= 500:
-                raise Unavailable(
-                    f"container {container!r} of pod {namespace}/{name} takes no order ({error.reason})"
-                ) from None
-            raise refusal_of(error.status, error.body or error.reason, "create pods/exec", namespace) from None
+            if error.status in (401, 403):
+                raise refusal_of(error.status, error.body or error.reason, "create pods/exec", namespace) from None
+            # Not there yet, not there any more, or its node does not answer: which of them, the pod's state tells.
+            raise Unavailable(
+                f"container {container!r} of pod {namespace}/{name} takes no order: {_said(str(error.reason))[:300]}"
+            ) from None
         try:
             report = json.loads(said)
         except ValueError:
@@ -219,20 +221,7 @@ class Cluster:
         return dict(report["result"])
 
     def _exec(self, namespace: str, name: str, container: str, command: list[str], frames: Iterator[bytes]) -> bytes:
-        # A client of its own: for the time of a call the library replaces the client's way to send requests.
-        socket = stream(
-            CoreV1Api(ApiClient(self._client.configuration)).connect_get_namespaced_pod_exec,
-            name,
-            namespace,
-            container=container,
-            command=command,
-            stdin=True,
-            stdout=True,
-            stderr=True,
-            tty=False,
-            _preload_content=False,
-            binary=True,
-        )
+        socket = self._socket(namespace, name, container, command)
         try:
             for frame in frames:
                 socket.write_stdin(frame)
@@ -244,6 +233,28 @@ class Cluster:
             return said
         finally:
             socket.close()
+
+    def _socket(self, namespace: str, name: str, container: str, command: list[str]) -> Any:
+        try:
+            # A client of its own: for the time of a call the library replaces the client's way to send requests.
+            return stream(
+                CoreV1Api(ApiClient(self._client.configuration)).connect_get_namespaced_pod_exec,
+                name,
+                namespace,
+                container=container,
+                command=command,
+                stdin=True,
+                stdout=True,
+                stderr=True,
+                tty=False,
+                _preload_content=False,
+                binary=True,
+            )
+        except AttributeError as error:
+            # The library trips over a refusal without a body; the refusal is what it was about to raise.
+            if isinstance(error.__context__, ApiException):
+                raise error.__context__ from None
+            raise
 
 
 _RAW: dict[str, Any] = {"_preload_content": False}
@@ -261,8 +272,17 @@ def _framed(order: Mapping[str, Any], content: Path | None) -> Iterator[bytes]:
                 yield piece
 
 
+def _said(reason: str) -> str:
+    """Return what the cluster says of a web socket that it refuses: the client puts the reply's headers before it."""
+    body = reason.rpartition(" -+-+- ")[2]
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, TypeError, KeyError):
+        return body
+
+
 def _json(response: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(response.data)
+    found: dict[str, Any] = orjson.loads(response.data)
     return found
 
 

@@ -147,13 +147,10 @@ class PodExecution:
         return self._collected
 
     def publish(self, grants: Grants) -> dict[str, str]:
-        """Have the outputs stored and return the version id of each; raises StepFailed."""
+        """Have the outputs stored and return the version id of each that is not in parts; raises StepFailed."""
         if self._collected is None:
             raise RuntimeError("publish comes after collect")
-        order = {
-            "grants": [grant.model_dump(mode="json") for grant in grants.grants],
-            "paths": self._collected.paths,
-        }
+        order = {**grants.model_dump(mode="json"), "paths": self._collected.paths}
         return dict(self._ask(AGENT, "publish", order)["versions"])
 
     def release(self) -> None:

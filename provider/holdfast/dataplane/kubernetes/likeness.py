@@ -1,5 +1,6 @@
 """Whether a pod that exists is the pod that was to be made: a label can be forged, a specification can be compared."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -21,24 +22,19 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 
 _RIGHTS = ("ephemeralContainers", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostAliases")
-_CONTAINER_RIGHTS = ("envFrom", "volumeDevices", "lifecycle")
+_CONTAINER_RIGHTS = (
+    *("args", "envFrom", "lifecycle", "livenessProbe", "readinessProbe", "restartPolicy", "startupProbe"),
+    "volumeDevices",
+)
 
 
-def _compare(path: str, wanted: Any, found: Any) -> Any:
+def _compare(path: str, wanted: Any, found: Any) -> Iterator[str]:
+    # Most parts of most pods: there is nothing more in what is equal, and nothing less.
+    if wanted == found:
+        return
     match wanted:
         case dict():
-            if not isinstance(found, dict):
-                yield f"{path} is missing"
-                return
-            if "image" in wanted:
-                for field in _CONTAINER_RIGHTS:
-                    if field not in wanted and found.get(field):
-                        yield f"{path}.{field} is set"
-            if path.endswith((".requests", ".limits")):
-                yield from _compare_quantities(path, wanted, found)
-                return
-            for name, value in wanted.items():
-                yield from _compare(f"{path}.{name}".removeprefix("."), value, found.get(name))
+            yield from _compare_objects(path, wanted, found)
         case list():
             yield from _compare_lists(path, wanted, found)
         case _:
@@ -46,7 +42,26 @@ def _compare(path: str, wanted: Any, found: Any) -> Any:
                 yield f"{path} is {found!r}, not {wanted!r}"
 
 
-def _compare_lists(path: str, wanted: list[Any], found: Any) -> Any:
+def _compare_objects(path: str, wanted: dict[str, Any], found: Any) -> Iterator[str]:
+    if not isinstance(found, dict):
+        yield f"{path} is missing"
+        return
+    if path.endswith((".requests", ".limits")):
+        yield from _compare_quantities(path, wanted, found)
+        return
+    if path.endswith("securityContext"):
+        closed = set(found) - set(wanted)
+    else:
+        closed = {
+            field for field in _CONTAINER_RIGHTS if "image" in wanted and field not in wanted and found.get(field)
+        }
+    for field in sorted(closed):
+        yield f"{path}.{field} is set"
+    for name, value in wanted.items():
+        yield from _compare(f"{path}.{name}".removeprefix("."), value, found.get(name))
+
+
+def _compare_lists(path: str, wanted: list[Any], found: Any) -> Iterator[str]:
     found = found if isinstance(found, list) else []
     if path.rpartition(".")[2] in _ADDED_TO:
         for member in wanted:
@@ -61,7 +76,7 @@ def _compare_lists(path: str, wanted: list[Any], found: Any) -> Any:
         yield from _compare(f"{path}[{number}]", one, other)
 
 
-def _compare_quantities(path: str, wanted: dict[str, str], found: dict[str, str]) -> Any:
+def _compare_quantities(path: str, wanted: dict[str, str], found: dict[str, str]) -> Iterator[str]:
     """The API server writes a quantity its own way: 1024Mi as 1Gi."""
     if {name: parse_quantity(value) for name, value in wanted.items()} != {
         name: parse_quantity(value) for name, value in found.items()

@@ -4,6 +4,7 @@ It holds no secret: grants, code and parameters reach the agent's containers thr
 Source: Pod Security Standards, profile restricted.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from holdfast.core.names import check_image
 from holdfast.core.policy import EnvironmentKind
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.placement import check_placement
+from holdfast.dataplane.kubernetes.secrets import secret_mounts, secret_variables, secret_volumes
 from holdfast.dataplane.plane import StepFailed
 from holdfast.wire.run import Run
 
@@ -33,9 +35,11 @@ _AGENT_RESOURCES = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"cpu": "1", "memory": "192Mi"},
 }
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _DEFAULT_REQUESTS = {"cpu": "100m", "memory": "256Mi"}
 _DEFAULT_LIMITS = {"cpu": "1", "memory": "1Gi"}
-_OURS = frozenset({"pod", "deadline_s"})
+_OURS = frozenset({"pod", "deadline_s", "secrets"})
+_KNOWN = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +116,41 @@ def manifest_of(run: Run, settings: PodSettings) -> Document:
                     AGENT, "hold", settings.agent_image, [_mount("outputs", f"{SCRATCH}/outputs", read_only=True)]
                 ),
             ],
-            "volumes": [{"name": name, "emptyDir": {}} for name in ("run", "outputs", "control", "tmp", "agent-tmp")],
+            "volumes": [
+                *({"name": name, "emptyDir": {}} for name in ("run", "outputs", "control", "tmp", "agent-tmp")),
+                *secret_volumes(run.resources.get("secrets") or {}),
+            ],
         },
     }
 
 
 def deadline_s(run: Run) -> int:
-    """Return after how many seconds the Run's command is ended."""
-    return int(run.resources.get("deadline_s") or DEFAULT_DEADLINE_S)
+    """Return after how many seconds the Run's command is ended; raises StepFailed (user) where that is no number."""
+    asked = run.resources.get("deadline_s", DEFAULT_DEADLINE_S)
+    if not isinstance(asked, int) or isinstance(asked, bool) or not 0 < asked < 2**31 - COLLECTION_S:
+        raise StepFailed(ErrorClass.USER, f"deadline_s is {str(asked)[:50]!r}", "Give whole seconds, more than none")
+    return asked
 
 
 def _user_container(run: Run) -> Document:
+    secrets = run.resources.get("secrets") or {}
     return {
         "name": USER,
         "image": run.environment_reference,
         "imagePullPolicy": "IfNotPresent",
         "command": list(run.command),
         "workingDir": f"{SCRATCH}/code",
-        "env": [{"name": name, "value": value} for name, value in _ENVIRONMENT.items()],
+        "env": [
+            *({"name": name, "value": value} for name, value in _ENVIRONMENT.items()),
+            *secret_variables(secrets),
+        ],
         "resources": _resources(run.resources),
         "securityContext": _confined(),
         "volumeMounts": [
             _mount("run", SCRATCH, read_only=True),
             _mount("outputs", f"{SCRATCH}/outputs"),
             _mount("tmp", "/tmp"),  # noqa: S108 - the container's own
+            *secret_mounts(secrets),
         ],
         "terminationMessagePolicy": "File",
     }
@@ -180,6 +195,18 @@ def _mount(volume: str, path: str, *, read_only: bool = False) -> Document:
 
 
 def _resources(asked: dict[str, Json]) -> Document:
-    """Return what the user's container gets: exactly what was asked for; of what was not asked for, a little."""
+    """Return what the user's container gets: exactly what was asked for; of what was not asked for, a little.
+
+    Raises:
+        StepFailed: class user; something is asked for that no cluster gives.
+    """
     given = {name: str(amount) for name, amount in asked.items() if name not in _OURS}
+    for name, amount in given.items():
+        # Devices have names with a slash, nvidia.com/gpu for one.
+        if (name not in _KNOWN and "/" not in name) or not _QUANTITY.fullmatch(amount):
+            raise StepFailed(
+                ErrorClass.USER,
+                f"resource {name[:100]!r}: {amount[:100]!r} is nothing that a pod can be given",
+                'Write {"cpu": "500m", "memory": "2Gi"}, or the full name of a device',
+            )
     return {"requests": {**_DEFAULT_REQUESTS, **given}, "limits": {**_DEFAULT_LIMITS, **given}}

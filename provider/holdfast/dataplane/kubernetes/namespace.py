@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast.core.errors import InvalidRequest
 from holdfast.dataplane.kubernetes.manifest import MANAGED_BY, PROJECT_LABEL, QUARANTINED_LABEL
+from holdfast.dataplane.kubernetes.secrets import CSI_DRIVER
 
 Document = dict[str, Any]
 WORKER_ROLE, RECONCILER_ROLE = "holdfast-worker", "holdfast-reconciler"
@@ -153,8 +154,9 @@ def admission_documents() -> list[Document]:
                 "message": "a Run has no service account token (rule run.no-token)",
             },
             {
-                "expression": "object.spec.?volumes.orValue([]).all(v, has(v.emptyDir))",
-                "message": "a Run mounts nothing but its own scratch space (rule run.volumes)",
+                "expression": "object.spec.?volumes.orValue([]).all(v, has(v.emptyDir)"
+                f" || (has(v.csi) && v.csi.driver == '{CSI_DRIVER}'))",
+                "message": "a Run mounts its own scratch space and secrets by reference, nothing else (rule run.volumes)",
             },
             {
                 "expression": f"{containers}.all(c, !has(c.envFrom))",

@@ -30,20 +30,32 @@ def check_placement(override: Any) -> dict[str, Any]:
     Raises:
         StepFailed: class policy; names the first field that a Run may not set. No pod is made.
     """
-    if not isinstance(override, dict):
-        raise _refused("the pod override", "is not an object")
-    for field in _unknown(override, {"metadata", "spec"}):
+    document = _object(override, "the pod override")
+    for field in _unknown(document, {"metadata", "spec"}):
         raise _refused(field)
-    metadata, spec = override.get("metadata") or {}, override.get("spec") or {}
-    for field in _unknown(metadata, _METADATA):
-        raise _refused(f"metadata.{field}")
+    spec = _object(document.get("spec", {}), "spec")
     for field in _unknown(spec, _SPEC):
         raise _refused(_deepest(f"spec.{field}", spec[field]))
-    for kind in _METADATA:
-        for name in metadata.get(kind) or {}:
-            if name.startswith(_RESERVED):
-                raise _refused(f"metadata.{kind}[{name!r}]")
-    return override
+    metadata = _object(document.get("metadata", {}), "metadata")
+    for field in _unknown(metadata, _METADATA):
+        raise _refused(f"metadata.{field}")
+    for kind in sorted(_METADATA):
+        _check_names(kind, _object(metadata.get(kind, {}), f"metadata.{kind}"))
+    return document
+
+
+def _check_names(kind: str, named: dict[str, Any]) -> None:
+    for name, value in named.items():
+        if name.startswith(_RESERVED):
+            raise _refused(f"metadata.{kind}[{name!r}]")
+        if not isinstance(value, str):
+            raise _refused(f"metadata.{kind}[{name!r}]", "is not text")
+
+
+def _object(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _refused(path, "is not an object")
+    return value
 
 
 def _unknown(document: dict[str, Any], known: frozenset[str] | set[str]) -> list[str]:

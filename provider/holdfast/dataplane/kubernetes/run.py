@@ -15,6 +15,7 @@ from holdfast.dataplane.kubernetes.status import (
     Running,
     Stageable,
     Waiting,
+    is_staged,
     observe,
     progress_of,
     uid_of,
@@ -26,7 +27,7 @@ from holdfast.wire.run import Observed, Run
 
 Result = TypeVar("Result")
 START_TIMEOUT_S = 600
-_AT_HAND_S = 20.0
+AT_HAND_S = 20.0
 """How long a process waits for a pod's agent by itself; what takes longer is waited for elsewhere."""
 
 
@@ -60,6 +61,7 @@ class PodRun:
         self._record = RunRecord(governance, project, run, log)
         self._cluster, self._settings, self._dress = cluster, settings, dress
         self._as_ending = as_ending
+        self.at_hand_s = AT_HAND_S
         self._pod: Pod | None = None
 
     @property
@@ -103,11 +105,16 @@ class PodRun:
         raise failure
 
     def _give_up(self, ending: BaseException) -> None:
-        """Remove the Run's pod, so that nothing of it runs any more, and then record the end."""
+        """Remove the Run's pod, so that nothing of it runs any more, and then record the end.
+
+        Where the record does not answer, nothing is removed: what the pod holds is not lost, and somebody comes back to it.
+        """
+        if is_terminal(self._governance.runs.get(self._project, self._record.run.id).state):
+            return
         pod = self._pod or self._cluster.find_pod(self._settings.namespace, pod_name(self._record.run))
         if pod is not None:
             self._cluster.delete_pod(self._settings.namespace, pod_name(self._record.run), uid_of(pod))
-        self._record.fail(ending, self._record.run.fence)
+        self._record.fail(ending, self._fence(), self._observed())
 
     def _begin(self, code: CodeSource) -> tuple[Progress, bool]:
         execution = self._execution()
@@ -116,12 +123,24 @@ class PodRun:
         self._pod = execution.find_pod() if run.fence else execution.ensure_pod()
         if self._pod is None:
             raise execution.gone()
-        self._pod, progress = execution.wait(lambda found: not isinstance(found, Waiting), _AT_HAND_S)
+        self._pod, progress = execution.wait(lambda found: not isinstance(found, Waiting), self.at_hand_s)
         if isinstance(progress, Stageable):
             self._record.start(uid_of(self._pod))
-            execution.stage(code, self._governance.runs.stage(self._project, run.id))
+            self._stage(execution, code)
             return Waiting("the command starts"), True
-        return self._checked(progress), not isinstance(progress, Waiting)
+        return self._checked(progress), is_staged(self._pod)
+
+    def _stage(self, execution: PodExecution, code: CodeSource) -> None:
+        try:
+            execution.stage(code, self._governance.runs.stage(self._project, self._record.run.id))
+        except Unavailable:
+            # Somebody else may have been quicker, and the agent has gone home.
+            self._pod = execution.find_pod()
+            if self._pod is None:
+                raise execution.gone() from None
+            if not is_staged(self._pod):
+                self._checked(progress_of(self._pod))
+                raise
 
     def _look(self) -> Progress:
         self._pod = self._execution().find_pod()
@@ -165,8 +184,12 @@ class PodRun:
         except (StateConflict, Unavailable):
             # Not how the Run ended: somebody comes back to it, the next try or the reconciler.
             raise
+        except StepFailed as error:
+            # Its pod has ended, or waits for an order that will not come.
+            self._record.fail(error, self._fence(), self._observed())
+            raise
         except BaseException as error:
-            self._record.fail(self._as_ending(error), self._fence(), self._observed())
+            self._give_up(self._as_ending(error))
             raise
 
     def _check_open(self) -> None:

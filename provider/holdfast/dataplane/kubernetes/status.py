@@ -221,6 +221,12 @@ def _limit(pod: Pod, name: str, resource: str) -> str:
     return "the node"
 
 
+def is_staged(pod: Pod) -> bool:
+    """Whether the Run has been laid out, whoever has done it."""
+    staged = _state(pod, STAGE).get("terminated")
+    return staged is not None and staged.get("exitCode") == 0
+
+
 def running_since(pod: Pod) -> datetime | None:
     """Return since when the user's command runs, None while it does not."""
     running = _state(pod, USER).get("running")

@@ -4,15 +4,16 @@ Killed anywhere and repeated it comes to the same end: what is done to a pod is 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from holdfast.core.errors import HoldfastError, InvalidRequest, StateConflict
+from holdfast.core.errors import HoldfastError, IntegrityViolation, InvalidRequest, StateConflict, Unavailable
 from holdfast.core.reconcile import Action, Decision, Rule, decide_pod, decide_run
 from holdfast.core.run import ErrorClass, is_terminal
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
+from holdfast.dataplane.kubernetes.execution import PodExecution
 from holdfast.dataplane.kubernetes.facts import made_with, pod_facts, run_facts
 from holdfast.dataplane.kubernetes.manifest import QUARANTINED_ANNOTATION, QUARANTINED_LABEL, PodSettings
-from holdfast.dataplane.kubernetes.run import PodRun
 from holdfast.dataplane.kubernetes.status import Broken, observe, progress_of, uid_of
 from holdfast.dataplane.plane import StepCanceled, StepFailed
 from holdfast.dataplane.record import RunRecord
@@ -91,6 +92,9 @@ def _check(governance: Governance, cluster: Cluster, plan: ReconcilePlan, now: d
         raise InvalidRequest(f"the plan has an item in namespace {wrong[0].namespace!r}, which is not its Project's")
 
 
+_TO_PODS = (Action.QUARANTINE, Action.REMOVE)
+
+
 class _Moot(Exception):
     """What an item was about is not so any more."""
 
@@ -105,12 +109,21 @@ class _Applier:
     def do(self, item: PlanItem) -> ItemOutcome:
         """Do one item, whatever becomes of it."""
         try:
-            says = self._do_to_pod(item) if item.action in (Action.QUARANTINE, Action.REMOVE) else self._do_to_run(item)
+            says = self._do_to_pod(item) if item.action in _TO_PODS else self._do_to_run(item)
         except _Moot as moot:
             return ItemOutcome(item=item, became="moot", says=str(moot))
         except (HoldfastError, StepFailed) as failure:
-            return ItemOutcome(item=item, became="failed", says=str(failure))
+            return self._failed(item, str(failure))
         return ItemOutcome(item=item, became="done", says=says)
+
+    def _failed(self, item: PlanItem, says: str) -> ItemOutcome:
+        """Return that an item could not be done, unless somebody else has ended its Run meanwhile."""
+        with suppress(HoldfastError):
+            standing = self._standing(item) if item.action not in _TO_PODS else None
+            if standing is not None and is_terminal(standing.run.state):
+                meanwhile = f"the Run has ended meanwhile: it is {standing.run.state}"
+                return ItemOutcome(item=item, became="moot", says=meanwhile)
+        return ItemOutcome(item=item, became="failed", says=says)
 
     def _do_to_pod(self, item: PlanItem) -> str:
         pod = self._cluster.find_pod(item.namespace, item.pod or "")
@@ -182,15 +195,19 @@ class _Applier:
         settings = made_with(pod, run, self._settings(item))
         if settings is None:
             raise _Moot("its pod is another now")
-        said: list[str] = []
+        seen = observe(pod)
+        execution = PodExecution(run, self._cluster, settings)
+        record = RunRecord(self._governance, item.project, run, lambda _: None)
         try:
-            ended = PodRun(self._governance, item.project, run, self._cluster, settings, said.append).end()
-        except (HoldfastError, StepFailed) as failure:
-            found = self._governance.runs.get(item.project, run.id)
-            if not is_terminal(found.state):
+            ended = record.succeed(seen.uid, 0, execution, Observed(node=seen.node, image_digest=seen.image_digest))
+        except (StepFailed, InvalidRequest, IntegrityViolation) as failure:
+            # What it has written cannot be registered. Every other refusal is about us, and says nothing about the Run.
+            if isinstance(failure, StepFailed) and failure.error_class not in (ErrorClass.USER, ErrorClass.DATA):
                 raise
-            return f"{found.state}: {failure}"
-        return f"{ended.state}"
+            return self._end(item, run, failure, pod)
+        with suppress(Unavailable, StepFailed):
+            execution.release()
+        return str(ended.state)
 
     def _end(self, item: PlanItem, run: Run, ending: BaseException, pod: Pod | None) -> str:
         said: list[str] = []
