@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 ROLES: Mapping[Role, str] = {
     Role.VIEWER: "reads within its Projects",
     Role.PROJECT_MAINTAINER: "creates and runs within its Projects, requests promotions",
-    Role.SRE: "looks after the installation; reads, audit included",
+    Role.SRE: "looks after the installation: reads, audit included, and reconciles",
     Role.SECURITY_OFFICER: "approves promotions where a policy says so, defines policies, reads audit",
     Role.PLATFORM_OWNER: "creates and archives Projects, binds roles",
 }
@@ -41,6 +41,7 @@ PERMISSIONS: Mapping[Permission, str] = {
     Permission.POLICY_WRITE: "define a promotion policy, or its next version",
     Permission.DATASET_WRITE: "register a DatasetVersion",
     Permission.RUN_WRITE: "create, start, change and finish PipelineRuns and Runs",
+    Permission.RUN_RECONCILE: "end Runs by evidence, and quarantine and remove pods: what `holdfast reconcile apply` does",
     Permission.ARTIFACT_WRITE: "attach an Artifact to an open Run",
     Permission.ARTIFACT_CONTENT: "get a grant to read an Artifact's bytes",
     Permission.MODEL_WRITE: "register a ModelVersion",
@@ -67,6 +68,8 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.RUN_CHANGED: "A Run was queued, lost sight of, or is being reconciled; the event has cause and owner.",
     AuditAction.SECRET_USED: "A Run was started that reads a secret of its namespace; the event names the secret and the variable, never its value.",
     AuditAction.RUN_FINISHED: "A Run ended; the event has its state, and for a failure its class and cause.",
+    AuditAction.POD_QUARANTINED: "A pod that is no Run's own was about to be quarantined; the event names pod, UID, namespace, node and rule, and the Run whose name it has.",
+    AuditAction.POD_REMOVED: "A pod was about to be removed, out of quarantine or after its Run; the event names the same.",
     AuditAction.ARTIFACT_REGISTERED: "An Artifact was registered with digest and size.",
     AuditAction.MODEL_VERSION_REGISTERED: "A ModelVersion was registered.",
     AuditAction.MODEL_VERSION_CHANGED: "A ModelVersion took another state.",

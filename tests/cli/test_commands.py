@@ -285,3 +285,13 @@ def test_a_line_in_a_pipe_holds_whole_values(cli: Cli, story: Story) -> None:
     assert run.code is not None
     assert run.code.commit[:12] in line
     assert "…" not in line
+
+
+def test_a_plan_of_the_reconciler_that_is_none_is_refused_before_anything_is_asked(cli: Cli, tmp_path: Path) -> None:
+    assert "cannot be read" in cli.refused(2, "reconcile", "apply", tmp_path / "nowhere.json")
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text('{"format": "holdfast.reconcile-plan/2"}')
+    assert "is no plan" in cli.refused(2, "reconcile", "apply", wrong)
+    assert "not a duration" in cli.refused(2, "reconcile", "apply", wrong, "--max-age", "for ever")
+    nowhere = ("--kubeconfig", tmp_path / "nowhere")
+    assert "no cluster can be reached" in cli.refused(2, "reconcile", "plan", *nowhere)

@@ -47,6 +47,13 @@ def test_the_sources_keep_every_contract(copy: Path) -> None:
         ("provider/holdfast/store/engine.py", "import holdfast.service.runs", "Imports run one way"),
         ("provider/holdfast/client/runs.py", "import holdfast.service.runs", "Imports run one way"),
         ("provider/holdfast/cli/runs.py", "import holdfast_plugins.app", "Imports run one way"),
+        ("provider/holdfast/ops/reconcile/plan.py", "import holdfast.settings", "Imports run one way"),
+        ("provider/holdfast/dataplane/record.py", "import holdfast.ops.reconcile", "Imports run one way"),
+        (
+            "provider/holdfast/ops/reconcile/apply.py",
+            "import holdfast.service.runs",
+            "The reconciler uses the governance functions by their port",
+        ),
         ("provider/holdfast/service/runs.py", "import airflow.sdk", "Holdfast works where Airflow is not installed"),
         ("provider/holdfast_provider/hooks/holdfast.py", "import holdfast.settings", "A worker holds no database"),
         ("provider/holdfast_provider/_errors.py", "import sqlalchemy", "A worker holds no database"),

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import Query
 
 from holdfast.core.run import RunState
+from holdfast.wire.pod import RunIds, RunStandings
 from holdfast.wire.run import (
     EnvironmentLock,
     EnvironmentRequest,
@@ -110,6 +111,12 @@ def list_runs(
 def get_run(project: str, run: UUID, governed: Governed) -> Run:
     """Show a Run."""
     return governed.runs.get(project, run)
+
+
+@routes.post("/projects/{project}/runs/standings")
+def list_run_standings(project: str, request: RunIds, governed: Governed) -> RunStandings:
+    """Show those of some Runs that there are, and which newer tries have superseded them; changes nothing."""
+    return governed.runs.standings(project, request)
 
 
 @routes.get("/projects/{project}/policy-snapshots/{digest}")

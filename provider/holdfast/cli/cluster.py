@@ -58,6 +58,10 @@ def manifests(
         list[str] | None,
         typer.Option(help="Who runs Airflow's workers: namespace/serviceaccount, or user:NAME; may be given again."),
     ] = None,
+    reconciler: Annotated[
+        list[str] | None,
+        typer.Option(help="Who runs the reconciler: namespace/serviceaccount, or user:NAME; may be given again."),
+    ] = None,
     pods: Annotated[int, typer.Option(min=1, help="Pods at one time.")] = 50,
     cpu: Annotated[str, typer.Option(help="CPUs in all.")] = "32",
     memory: Annotated[str, typer.Option(help="Memory in all.")] = "128Gi",
@@ -78,6 +82,7 @@ def manifests(
         tuple(Egress.parse(text) for text in object_store),
         tuple(worker or ()),
         Quota(pods, cpu, memory),
+        tuple(reconciler or ()),
     )
     items = [*admission_documents(), *namespace_documents(settings)]
     session.present.document({"apiVersion": "v1", "kind": "List", "items": items})

@@ -21,6 +21,7 @@ from holdfast.cli import (
     policies,
     projects,
     promotions,
+    reconcile,
     runs,
     serve,
     store,
@@ -122,6 +123,7 @@ for name, commands in (
     ("model", models.commands),
     ("policy", policies.commands),
     ("promote", promotions.commands),
+    ("reconcile", reconcile.commands),
     ("audit", audit.commands),
 ):
     app.add_typer(commands, name=name)

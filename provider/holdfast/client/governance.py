@@ -9,6 +9,7 @@ from holdfast.client.artifacts import ArtifactClient
 from holdfast.client.audit import AuditClient
 from holdfast.client.datasets import DatasetClient
 from holdfast.client.models import ModelClient
+from holdfast.client.pods import PodClient
 from holdfast.client.projects import ProjectClient
 from holdfast.client.promotions import PromotionClient
 from holdfast.client.runs import RunClient
@@ -68,6 +69,11 @@ class GovernanceClient:
     def runs(self) -> RunClient:
         """EnvironmentLocks, PipelineRuns and Runs."""
         return RunClient(self._transport)
+
+    @cached_property
+    def pods(self) -> PodClient:
+        """Pods that are quarantined or removed."""
+        return PodClient(self._transport)
 
     @cached_property
     def artifacts(self) -> ArtifactClient:

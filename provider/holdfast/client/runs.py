@@ -5,6 +5,7 @@ from uuid import UUID
 
 from holdfast.client.transport import Transport
 from holdfast.ports import DEFAULT_LIMIT
+from holdfast.wire.pod import RunIds, RunStandings
 from holdfast.wire.run import (
     EnvironmentLock,
     EnvironmentRequest,
@@ -120,6 +121,10 @@ class RunClient:
                 "cursor": cursor,
             },
         )
+
+    def standings(self, name: str, request: RunIds) -> RunStandings:
+        """Return those of some Runs that there are, and which newer tries have superseded them."""
+        return self.transport.post(f"/projects/{name}/runs/standings", RunStandings, request, None)
 
     def get_policy_snapshot(self, name: str, digest: str) -> PolicySnapshot:
         """Return the PolicySnapshot that a Run's policy_digest names."""

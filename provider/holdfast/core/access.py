@@ -35,6 +35,7 @@ class Permission(StrEnum):
     POLICY_WRITE = "policy.write"
     DATASET_WRITE = "dataset.write"
     RUN_WRITE = "run.write"
+    RUN_RECONCILE = "run.reconcile"
     ARTIFACT_WRITE = "artifact.write"
     ARTIFACT_CONTENT = "artifact.content"
     MODEL_WRITE = "model.write"
@@ -59,7 +60,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ,
     Role.PROJECT_MAINTAINER: _MAKE
     | {Permission.TOKEN_WRITE, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
-    Role.SRE: _READ | {Permission.AUDIT_READ},
+    Role.SRE: _READ | {Permission.AUDIT_READ, Permission.RUN_RECONCILE},
     Role.SECURITY_OFFICER: _READ
     | {Permission.ARTIFACT_CONTENT, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
     Role.PLATFORM_OWNER: _READ
@@ -75,7 +76,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 AIRFLOW_SCOPE = _MAKE
 """What an Airflow connection needs so that every operator works."""
 
-TOKEN_PERMISSIONS = _MAKE | {Permission.AUDIT_READ}
+TOKEN_PERMISSIONS = _MAKE | {Permission.AUDIT_READ, Permission.RUN_RECONCILE}
 """The most a service token may be scoped to: never to decide, to bind roles or to make other tokens."""
 
 
@@ -184,15 +185,15 @@ class Access:
             return self.caller.scope & TOKEN_PERMISSIONS if self.project == self.caller.project else frozenset()
         return frozenset().union(*(GRANTS[role] for role in self.roles))
 
-    def require(self, permission: Permission) -> None:
-        """Return when the caller may.
+    def require(self, permission: Permission, *others: Permission) -> None:
+        """Return when the caller may, by this permission or by one of the others.
 
         Raises:
             NotFound: the caller may not even read there, so its existence is not shown.
             PolicyViolation: the caller may read there, and not do this.
         """
         permissions = self.permissions
-        if permission in permissions:
+        if not permissions.isdisjoint((permission, *others)):
             return
         if self.project is not None and Permission.PROJECT_READ not in permissions:
             raise NotFound(

@@ -26,6 +26,8 @@ class AuditAction(StrEnum):
     RUN_CHANGED = "run.changed"
     RUN_FINISHED = "run.finished"
     SECRET_USED = "secret.used"  # noqa: S105 - an action's name
+    POD_QUARANTINED = "pod.quarantined"
+    POD_REMOVED = "pod.removed"
     ARTIFACT_REGISTERED = "artifact.registered"
     MODEL_VERSION_REGISTERED = "model_version.registered"
     MODEL_VERSION_CHANGED = "model_version.changed"

@@ -10,6 +10,7 @@ from holdfast.service.artifacts import ArtifactService
 from holdfast.service.audit import AuditService
 from holdfast.service.datasets import DatasetService
 from holdfast.service.models import ModelService
+from holdfast.service.pods import PodService
 from holdfast.service.projects import ProjectService
 from holdfast.service.promotions import PromotionService
 from holdfast.service.runs import RunService
@@ -52,6 +53,11 @@ class GovernanceService:
     def runs(self) -> RunService:
         """EnvironmentLocks, PipelineRuns and Runs."""
         return RunService(self._transactions, self.objects, self.grant_lifetime_s)
+
+    @property
+    def pods(self) -> PodService:
+        """Pods that are quarantined or removed."""
+        return PodService(self._transactions)
 
     @property
     def artifacts(self) -> ArtifactService:

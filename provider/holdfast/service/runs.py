@@ -25,11 +25,15 @@ from holdfast.store import mapping
 from holdfast.store.insert import insert_rows, insert_whole
 from holdfast.store.prepared import Prepared
 from holdfast.store.queries.page import page_of
-from holdfast.store.queries.runs import RUNS, run_by_id, surroundings_of
+from holdfast.store.queries.runs import RUNS, run_by_id, standing_of, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
+from holdfast.wire.pod import RunIds, RunStanding, RunStandings
 from holdfast.wire.run import Observed, PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
 from holdfast.wire.types import Page
+
+# Who reconciles ends Runs, and neither creates nor starts any.
+_BY_EVIDENCE = (Permission.RUN_RECONCILE,)
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,9 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                 request.cause,
             )
 
-        return self.transactions.change(f"runs.change/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
+        return self.transactions.change(
+            f"runs.change/{run}", Permission.RUN_WRITE, name, request, key, Run, apply, or_by=_BY_EVIDENCE
+        )
 
     def finish(self, name: str, run: UUID, request: RunFinish, *, key: str | None = None) -> Run:
         """End a Run and register its Artifacts, in one transaction.
@@ -195,7 +201,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             InvalidRequest: an output is missing or was not declared.
             IntegrityViolation: what is stored is not what is to be registered.
         """
-        with self.transactions.read(Permission.RUN_WRITE, name) as (_, found):
+        with self.transactions.read(Permission.RUN_WRITE, name, *_BY_EVIDENCE) as (_, found):
             project_id = found.project_id
         unstored = find_unstored(self.objects, project_id, run, request.artifacts)
 
@@ -231,7 +237,9 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             insert_rows(change.connection, ArtifactRow, artifact_rows(change, run, request.artifacts))
             return after
 
-        after = self.transactions.change(f"runs.finish/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
+        after = self.transactions.change(
+            f"runs.finish/{run}", Permission.RUN_WRITE, name, request, key, Run, apply, or_by=_BY_EVIDENCE
+        )
         give_up_uploads(self.objects, project_id, run, request)
         return after
 
@@ -239,6 +247,15 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         """Return a Run; raises NotFound."""
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
             return mapping.run_of(run_by_id(connection, found.project_id, name, run), name)
+
+    def standings(self, name: str, request: RunIds) -> RunStandings:
+        """Return those of some Runs that there are, each with the Run of a newer try of its task instance, in one statement."""
+        with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
+            rows = standing_of(connection, found.project_id, request.runs)
+        items = [
+            RunStanding.model_construct(run=mapping.run_of(row, name), superseded_by=row.superseded_by) for row in rows
+        ]
+        return RunStandings.model_construct(items=items)
 
     def get_policy_snapshot(self, name: str, digest: str) -> PolicySnapshot:
         """Return the PolicySnapshot that a Run's policy_digest names; raises NotFound, InvalidRequest."""

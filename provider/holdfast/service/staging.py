@@ -142,7 +142,7 @@ class StagingService:
     def grant_uploads(self, name: str, run: UUID, request: UploadRequest) -> Grants:
         """Return leave to store these outputs of a Run; raises InvalidRequest for one that was not declared."""
         maker = GrantMaker.of(self.objects, self.grant_lifetime_s)
-        with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
+        with self.transactions.read(Permission.RUN_WRITE, name, Permission.RUN_RECONCILE) as (connection, found):
             row = outputs_of(connection, found.project_id, name, run)
             _check_open(run, row.state)
             check_declared(run, row.outputs, (file.name for file in request.files))
@@ -160,7 +160,7 @@ class StagingService:
             NotFound: there is no such upload of this Run's output.
             IntegrityViolation: an upload was begun for another content.
         """
-        with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
+        with self.transactions.read(Permission.RUN_WRITE, name, Permission.RUN_RECONCILE) as (connection, found):
             row = outputs_of(connection, found.project_id, name, run)
             _check_open(run, row.state)
             check_declared(run, row.outputs, (file.name for file in request.files))

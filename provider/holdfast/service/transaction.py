@@ -154,10 +154,12 @@ class Transactions:
             yield connection, authorise(connection, self.caller, project)
 
     @contextmanager
-    def read(self, permission: Permission, project: str | None) -> Iterator[tuple[Connection, Authorisation]]:
+    def read(
+        self, permission: Permission, project: str | None, *others: Permission
+    ) -> Iterator[tuple[Connection, Authorisation]]:
         """Yield a connection and the authorisation for reading; raises what `Access.require` raises."""
         with self.reading(project) as (connection, found):
-            found.access.require(permission)
+            found.access.require(permission, *others)
             yield connection, found
 
     def change(
@@ -170,6 +172,7 @@ class Transactions:
         reply: type[Reply],
         apply: Callable[[Change], Reply],
         *,
+        or_by: tuple[Permission, ...] = (),
         turn: str | None = None,
         keeps_reply: bool = True,
     ) -> Reply:
@@ -183,6 +186,7 @@ class Transactions:
             key: the idempotency key, 1 to 200 characters, or None.
             reply: the reply's type.
             apply: makes the change and records its events.
+            or_by: permissions that let the caller in as well.
             turn: changes of a Project with the same turn are made one after the other, as where numbers are given.
             keeps_reply: False where the reply holds a secret; a repeated key is then refused.
 
@@ -199,7 +203,7 @@ class Transactions:
             with translate(), self.engine.begin() as connection:
                 # The lock comes with what is read first, which is the round trip that there is anyway.
                 found = authorise(connection, self.caller, project, key, turn=f"{turn}/{project}" if turn else None)
-                found.access.require(permission)
+                found.access.require(permission, *or_by)
                 is_authorised = True
                 if found.reply is not None:
                     return _replayed(key, digest, found.reply, reply)
@@ -246,6 +250,7 @@ class Transactions:
             Permission.TOKEN_WRITE,
             Permission.BINDING_WRITE,
             Permission.PROJECT_ARCHIVE,
+            Permission.RUN_RECONCILE,
         ):
             raise PolicyViolation(
                 f"Project {found.access.project!r} is archived and read-only",

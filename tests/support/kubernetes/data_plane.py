@@ -45,12 +45,19 @@ class DataPlane:
     agent: str
     user: str
 
-    def prepare(self, project: str, *, quota: Quota | None = None, workers: tuple[str, ...] = ()) -> None:
+    def prepare(
+        self,
+        project: str,
+        *,
+        quota: Quota | None = None,
+        workers: tuple[str, ...] = (),
+        reconcilers: tuple[str, ...] = (),
+    ) -> None:
         """Apply a Project's namespace, named as the Project."""
         address = self.s3.url.removeprefix("http://")
         host, _, port = address.partition(":")
         egress = (Egress(f"{host}/32", int(port)),)
-        settings = NamespaceSettings(project, project, egress, workers, quota or Quota())
+        settings = NamespaceSettings(project, project, egress, workers, quota or Quota(), reconcilers)
         documents = [*admission_documents(), *namespace_documents(settings)]
         self.cluster.kubectl(
             "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})

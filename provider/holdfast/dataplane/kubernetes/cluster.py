@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 from kubernetes.client import ApiClient, AuthorizationV1Api, CoreV1Api, VersionApi
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
@@ -76,6 +77,28 @@ class Cluster:
                 return False
             raise refusal_of(error.status, error.body, "delete pods", namespace) from None
         return True
+
+    def mark_pod(
+        self, namespace: str, name: str, uid: str, labels: Mapping[str, str], annotations: Mapping[str, str]
+    ) -> bool:
+        """Give exactly the pod with this UID labels and annotations; return whether it was there. Raises StepFailed, Unavailable."""
+        body = {"metadata": {"uid": uid, "labels": dict(labels), "annotations": dict(annotations)}}
+        try:
+            with _answered("patch pods", namespace):
+                self._core.patch_namespaced_pod(name, namespace, body, **_RAW)
+        except ApiException as error:
+            if error.status in (404, 409):
+                return False
+            raise refusal_of(error.status, error.body, "patch pods", namespace) from None
+        return True
+
+    def namespace(self, name: str) -> dict[str, Any]:
+        """Return a namespace; raises StepFailed where there is none, Unavailable."""
+        try:
+            with _answered("get namespaces", name):
+                return _json(self._core.read_namespace(name, **_RAW))
+        except ApiException as error:
+            raise refusal_of(error.status, error.body, "get namespaces", name) from None
 
     def pods(self, selector: str, namespace: str | None = None) -> Iterator[Pod]:
         """Yield the pods that a label selector finds, page by page, so that memory stays flat; raises StepFailed, Unavailable."""
@@ -184,7 +207,7 @@ class Cluster:
                 raise refusal_of(error.status, error.body or error.reason, "create pods/exec", namespace) from None
             # Not there yet, not there any more, or its node does not answer: which of them, the pod's state tells.
             raise Unavailable(
-                f"container {container!r} of pod {namespace}/{name} takes no order: {str(error.reason)[:300]}"
+                f"container {container!r} of pod {namespace}/{name} takes no order: {_said(str(error.reason))[:300]}"
             ) from None
         try:
             report = json.loads(said)
@@ -249,8 +272,17 @@ def _framed(order: Mapping[str, Any], content: Path | None) -> Iterator[bytes]:
                 yield piece
 
 
+def _said(reason: str) -> str:
+    """Return what the cluster says of a web socket that it refuses: the client puts the reply's headers before it."""
+    body = reason.rpartition(" -+-+- ")[2]
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, TypeError, KeyError):
+        return body
+
+
 def _json(response: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(response.data)
+    found: dict[str, Any] = orjson.loads(response.data)
     return found
 
 

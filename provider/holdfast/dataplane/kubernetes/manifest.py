@@ -21,6 +21,7 @@ STAGE, USER, AGENT = "stage", "user", "agent"
 """The pod's three containers: the agent before the user's command, the user's command, the agent after it."""
 
 RUN_LABEL, PROJECT_LABEL, SEAL_ANNOTATION = "holdfast/run", "holdfast/project", "holdfast/seal"
+QUARANTINED_LABEL, QUARANTINED_ANNOTATION = "holdfast/quarantined", "holdfast/quarantined-at"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "holdfast"}
 SCRATCH, CONTROL = "/holdfast/run", "/holdfast/control"
 USER_ID = 65532

@@ -8,11 +8,11 @@ from ipaddress import ip_network
 from typing import Any
 
 from holdfast.core.errors import InvalidRequest
-from holdfast.dataplane.kubernetes.manifest import MANAGED_BY, PROJECT_LABEL
+from holdfast.dataplane.kubernetes.manifest import MANAGED_BY, PROJECT_LABEL, QUARANTINED_LABEL
 from holdfast.dataplane.kubernetes.secrets import CSI_DRIVER
 
 Document = dict[str, Any]
-WORKER_ROLE = "holdfast-worker"
+WORKER_ROLE, RECONCILER_ROLE = "holdfast-worker", "holdfast-reconciler"
 ADMISSION_POLICY = "holdfast-pods"
 RIGHTS: dict[str, tuple[str, ...]] = {
     "pods": ("get", "list", "watch", "create", "delete"),
@@ -20,7 +20,13 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "pods/exec": ("get", "create"),
     "events": ("list", "watch"),
 }
-"""Everything that a worker, a triggerer and the reconciler may do in a Project's namespace."""
+"""Everything that a worker and a triggerer may do in a Project's namespace."""
+RECONCILER_RIGHTS: dict[str, tuple[str, ...]] = {
+    "namespaces": ("get",),
+    "pods": ("get", "list", "patch", "delete"),
+    "pods/exec": ("get", "create"),
+}
+"""Everything that the reconciler may do there: it makes no pod, and of the namespace it sees its own alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class NamespaceSettings:
         egress: the object store, and a name server where the object store is known by name.
         workers: subjects, `namespace/serviceaccount` or `user:name`, that run Airflow's workers and triggerer.
         quota: how much it may take.
+        reconcilers: subjects that run the reconciler.
     """
 
     project: str
@@ -77,6 +84,7 @@ class NamespaceSettings:
     egress: tuple[Egress, ...]
     workers: tuple[str, ...] = ()
     quota: Quota = field(default_factory=Quota)
+    reconcilers: tuple[str, ...] = ()
 
 
 def namespace_documents(settings: NamespaceSettings) -> list[Document]:
@@ -94,10 +102,12 @@ def namespace_documents(settings: NamespaceSettings) -> list[Document]:
         }
     }
     closed = _document("networking.k8s.io/v1", "NetworkPolicy", "holdfast", settings.namespace, labels)
-    closed["spec"] = {
-        "podSelector": {},
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [],
+    closed["spec"] = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
+    store = _document("networking.k8s.io/v1", "NetworkPolicy", "holdfast-object-store", settings.namespace, labels)
+    store["spec"] = {
+        # A pod that is quarantined reaches nothing.
+        "podSelector": {"matchExpressions": [{"key": QUARANTINED_LABEL, "operator": "DoesNotExist"}]},
+        "policyTypes": ["Egress"],
         "egress": [
             {
                 "to": [{"ipBlock": {"cidr": egress.cidr}}],
@@ -106,7 +116,14 @@ def namespace_documents(settings: NamespaceSettings) -> list[Document]:
             for egress in settings.egress
         ],
     }
-    return [namespace, quota, closed, *_access(settings, labels)]
+    return [
+        namespace,
+        quota,
+        closed,
+        store,
+        *_access(WORKER_ROLE, RIGHTS, settings.workers, settings.namespace, labels),
+        *_access(RECONCILER_ROLE, RECONCILER_RIGHTS, settings.reconcilers, settings.namespace, labels),
+    ]
 
 
 def admission_documents() -> list[Document]:
@@ -160,16 +177,18 @@ def admission_documents() -> list[Document]:
     return [policy, binding]
 
 
-def _access(settings: NamespaceSettings, labels: dict[str, str]) -> list[Document]:
-    role = _document("rbac.authorization.k8s.io/v1", "Role", WORKER_ROLE, settings.namespace, labels)
+def _access(
+    name: str, rights: dict[str, tuple[str, ...]], subjects: tuple[str, ...], namespace: str, labels: dict[str, str]
+) -> list[Document]:
+    role = _document("rbac.authorization.k8s.io/v1", "Role", name, namespace, labels)
     role["rules"] = [
-        {"apiGroups": [""], "resources": [resource], "verbs": list(verbs)} for resource, verbs in RIGHTS.items()
+        {"apiGroups": [""], "resources": [resource], "verbs": list(verbs)} for resource, verbs in rights.items()
     ]
-    if not settings.workers:
+    if not subjects:
         return [role]
-    binding = _document("rbac.authorization.k8s.io/v1", "RoleBinding", WORKER_ROLE, settings.namespace, labels)
-    binding["roleRef"] = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": WORKER_ROLE}
-    binding["subjects"] = [_subject(worker) for worker in settings.workers]
+    binding = _document("rbac.authorization.k8s.io/v1", "RoleBinding", name, namespace, labels)
+    binding["roleRef"] = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    binding["subjects"] = [_subject(subject) for subject in subjects]
     return [role, binding]
 
 

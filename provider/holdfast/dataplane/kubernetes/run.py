@@ -165,7 +165,8 @@ class PodRun:
         self._probe("run.finished")
         try:
             execution.release()
-        except Unavailable as error:
+        except (Unavailable, StepFailed) as error:
+            # The Run has ended: that its pod is gone already, or does not answer, changes nothing about it any more.
             self._log(f"the pod is left for the reconciler to remove: {error}")
         return run
 

@@ -130,6 +130,32 @@ _SURROUNDINGS = Prepared(
     .outerjoin(_before, true())
 )
 
+_newer = aliased(RunRow, name="newer")
+_superseded_by = (
+    select(_newer.id)
+    .where(
+        _newer.pipeline_run_id == RunRow.pipeline_run_id,
+        _newer.task_id == RunRow.task_id,
+        _newer.map_index == RunRow.map_index,
+        _newer.try_number > RunRow.try_number,
+    )
+    .order_by(_newer.try_number.desc(), _newer.id.desc())
+    .limit(1)
+    .correlate(RunRow)
+    .scalar_subquery()
+    .label("superseded_by")
+)
+_STANDING = Prepared(
+    RUNS.add_columns(_superseded_by).where(
+        RunRow.project_id == bindparam("in_project"), RunRow.id == func.any(bindparam("runs", type_=ARRAY(Uuid)))
+    )
+)
+
+
+def standing_of(connection: Connection, project_id: UUID | None, runs: list[UUID]) -> Any:
+    """Return the rows of RUNS that have these ids, each with `superseded_by`."""
+    return _STANDING.all(connection, {"in_project": project_id, "runs": runs})
+
 
 def run_by_id(connection: Connection, project_id: UUID | None, project: str, run: UUID, *, lock: bool = False) -> Any:
     """Return a row of RUNS, its Run locked against other changes when asked; raises NotFound."""
