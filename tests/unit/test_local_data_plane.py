@@ -37,6 +37,7 @@ def execution(
         id="run",
         command=command or ["python", "step.py"],
         parameters={},
+        resources={},
         outputs=outputs or {"model": "model"},
         environment_kind="interpreter",
         environment_reference=sys.executable,
@@ -243,7 +244,7 @@ def test_the_agent_and_the_command_end_with_the_process_that_started_them(tmp_pa
         "import sys; from pathlib import Path; from types import SimpleNamespace as N\n"
         "from holdfast.dataplane.local import LocalDataPlane; from holdfast.dataplane.plane import CodeSource\n"
         "from holdfast.wire.run import Staging\n"
-        "e = LocalDataPlane([], Path(sys.argv[1])).execution(N(id='r', command=['python', 's.py'], parameters={}, outputs={}, environment_kind='interpreter', environment_reference=sys.executable))\n"
+        "e = LocalDataPlane([], Path(sys.argv[1])).execution(N(id='r', command=['python', 's.py'], parameters={}, resources={}, outputs={}, environment_kind='interpreter', environment_reference=sys.executable))\n"
         "e.__enter__(); e.stage(CodeSource(sys.argv[2]), Staging(grants=[], datasets=[])); e.execute(lambda line: print(line, flush=True))"
     )
     scratch, checkout = tmp_path / "other", tmp_path / "code"
