@@ -16,6 +16,11 @@ def mask(text: str, token: str) -> str:
     return _pattern(token).sub("***", text)
 
 
+def mask_unknown(text: str) -> str:
+    """Return a text without anything that looks like a service token."""
+    return re.sub(_SHAPE, "***", text)
+
+
 @lru_cache(maxsize=1)
 def _pattern(token: str) -> re.Pattern[str]:
     known = "|".join(re.escape(form) for form in sorted(written_forms(token), key=len, reverse=True))

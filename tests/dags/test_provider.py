@@ -61,7 +61,7 @@ import json
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from holdfast_provider.operators import (
-    PromoteModelOperator, RegisterArtifactOperator, RegisterDatasetVersionOperator, RegisterModelVersionOperator,
+    HoldfastCommandOperator, PromoteModelOperator, RegisterArtifactOperator, RegisterDatasetVersionOperator, RegisterModelVersionOperator,
     RequestPromotionOperator, RunOperator)
 from holdfast_provider.sensors import PromotionDecisionSensor
 import holdfast_provider.operators, holdfast_provider.sensors
@@ -78,6 +78,7 @@ with DAG("all", schedule=None, default_args={"project": "oncology"}) as dag:
     request = RequestPromotionOperator(task_id="request", model_version=version.output, alias="champion", policy="p")
     wait = PromotionDecisionSensor(task_id="wait", promotion=request.output, conn_id="other")
     wait >> PromoteModelOperator(task_id="promote", promotion=request.output)
+    HoldfastCommandOperator(task_id="command", arguments=["reconcile", "apply"], environment={"KUBECONFIG": "/k"})
 
 document = DagSerialization.to_dict(dag)
 again = DagSerialization.from_dict(json.loads(json.dumps(document)))
@@ -105,6 +106,7 @@ def test_every_operator_comes_back_from_serialization_as_it_was(tmp_path: Path) 
         "request": "RequestPromotionOperator",
         "wait": "PromotionDecisionSensor",
         "promote": "PromoteModelOperator",
+        "command": "HoldfastCommandOperator",
     }
     # What a task takes from another makes it wait for that one, also where it takes one output out of several.
     assert {name: task["upstream"] for name, task in tasks.items() if task["upstream"]} == {
@@ -114,7 +116,7 @@ def test_every_operator_comes_back_from_serialization_as_it_was(tmp_path: Path) 
         "wait": ["request"],
         "promote": ["request", "wait"],
     }
-    assert all("project" in task["fields"] for task in tasks.values())
+    assert all("project" in task["fields"] for name, task in tasks.items() if name != "command")
 
 
 POLICY = """

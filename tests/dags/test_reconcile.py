@@ -1,0 +1,94 @@
+"""The Dag that reconciles, and the operator that keeps its command apart from the worker."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.dag_process import DAGS, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOAD = """
+import json, sys
+from pathlib import Path
+from airflow.dag_processing.dagbag import BundleDagBag
+bag = BundleDagBag(sys.argv[1], bundle_path=Path(sys.argv[1]).parent, bundle_name="ours")
+dag = bag.dags["holdfast_reconcile"]
+task = dag.get_task("apply")
+print(json.dumps([dag.schedule, dag.max_active_runs, dag.catchup, task.arguments, task.environment]))
+"""
+EXECUTE = """
+import sys
+from holdfast_provider.operators import HoldfastCommandOperator
+class Log:
+    def info(self, text, *values):
+        print(text % values)
+    def __getattr__(self, name):
+        return lambda *arguments, **more: None
+HoldfastCommandOperator.log = Log()
+environment = dict(pair.split("=", 1) for pair in sys.argv[2].split(";") if pair)
+task = HoldfastCommandOperator(task_id="t", arguments=sys.argv[1].split(), environment=environment)
+try:
+    task.execute({})
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def execute(home: Path, arguments: str, environment: str = "", **more: str) -> str:
+    return run(home, EXECUTE, arguments, environment, **more)
+
+
+def test_it_runs_every_five_minutes_one_at_a_time_with_secrets_by_reference(tmp_path: Path) -> None:
+    image = "registry.example/agent@sha256:" + "a" * 64
+    said = run(tmp_path, LOAD, str(DAGS / "reconcile.py"), AIRFLOW__HOLDFAST__AGENT_IMAGE=image)
+    schedule, runs, catchup, arguments, environment = json.loads(said)
+    assert (schedule, runs, catchup, arguments) == ("*/5 * * * *", 1, False, ["reconcile", "apply"])
+    assert environment["HOLDFAST_AGENT_IMAGE"] == image
+    assert set(environment) == {"HOLDFAST_API_URL", "HOLDFAST_AGENT_IMAGE", "HOLDFAST_TOKEN_FILE", "KUBECONFIG"}
+
+
+def test_a_command_says_what_it_says_and_ends_well(tmp_path: Path) -> None:
+    assert execute(tmp_path, "--version").startswith("holdfast ")
+
+
+def test_a_command_has_nothing_of_the_workers_environment(tmp_path: Path) -> None:
+    mine = {"HOLDFAST_API_URL": "http://127.0.0.1:1/holdfast/api/v1", "HOLDFAST_TOKEN": "user:worker"}
+    said = execute(tmp_path, "run list", "HOLDFAST_PROJECT=oncology", **mine)
+    assert "no API is named" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "error"),
+    [
+        ("run list", "HOLDFAST_PROJECT=oncology", "AirflowFailException"),
+        (
+            "project list",
+            "HOLDFAST_API_URL=http://127.0.0.1:1/holdfast/api/v1;HOLDFAST_TOKEN_FILE={token}",
+            "AirflowException",
+        ),
+    ],
+)
+def test_a_command_that_fails_fails_its_task_as_its_exit_code_says(
+    tmp_path: Path, arguments: str, environment: str, error: str
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(f"hft_{'0' * 32}_{'x' * 43}")
+    said = execute(tmp_path, arguments, environment.format(token=token))
+    assert said.splitlines()[-1].startswith(f"{error} holdfast {arguments} ended with exit code")
+    assert "hft_0" not in said
+
+
+def test_a_secret_by_value_is_refused(tmp_path: Path) -> None:
+    code = (
+        "from holdfast_provider.operators import HoldfastCommandOperator\n"
+        "try:\n"
+        "    HoldfastCommandOperator(task_id='t', arguments=['x'], environment={'HOLDFAST_TOKEN': 'hft_1'})\n"
+        "except ValueError as error:\n"
+        "    print(error)\n"
+    )
+    assert "HOLDFAST_TOKEN_FILE" in run(tmp_path, code)
