@@ -24,7 +24,18 @@ SET_BY_DATABASE = {
     "pipeline_run": {"ended_at"},
     "project": {"archived_at"},
     "role_binding": {"revoked_at"},
-    "run": {"since", "started_at", "ended_at", "fence", "cause", "owner", "error_class", "exit_code", "metrics"},
+    "run": {
+        "since",
+        "started_at",
+        "ended_at",
+        "fence",
+        "cause",
+        "owner",
+        "error_class",
+        "exit_code",
+        "metrics",
+        "observed",
+    },
     "service_token": {"revoked_at"},
 }
 COLUMNS = [(table.name, column.name) for table in Table.metadata.sorted_tables for column in table.columns]

@@ -113,6 +113,7 @@ def a_run(**changes: object) -> Run:
     values = {
         "id": "0",
         "command": [sys.executable, "-c", "import os; print(sorted(os.environ)); print(os.environ['HOME'])"],
+        "resources": {},
         "environment": "sklearn/1",
         "environment_kind": EnvironmentKind.INTERPRETER,
         "environment_reference": sys.executable,
@@ -137,3 +138,9 @@ def test_an_image_is_not_an_interpreter(tmp_path: Path) -> None:
     with pytest.raises(StepFailed, match="is an image, and the local data plane starts interpreters only") as failed:
         LocalDataPlane([], tmp_path).execution(image)
     assert failed.value.error_class is ErrorClass.USER
+
+
+def test_a_run_that_reads_secrets_is_refused_where_there_are_none_to_give() -> None:
+    with pytest.raises(StepFailed, match="has none to give") as failure:
+        LocalDataPlane([]).execution(a_run(resources={"secrets": {"KEY": "bank/key"}}))
+    assert failure.value.error_class == "user"
