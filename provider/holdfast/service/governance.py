@@ -13,6 +13,7 @@ from holdfast.service.models import ModelService
 from holdfast.service.projects import ProjectService
 from holdfast.service.promotions import PromotionService
 from holdfast.service.runs import RunService
+from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.service.transaction import Probe, Transactions, no_probe
 
 
@@ -25,6 +26,7 @@ class GovernanceService:
         objects: where Artifacts are.
         caller: on whose behalf.
         grant_lifetime_s: how long grants are good for.
+        sources: data in S3 that Projects may read.
         probe: called at the named points of every change; tests inject faults by it.
     """
 
@@ -32,6 +34,7 @@ class GovernanceService:
     objects: ObjectStore
     caller: Caller | Bearer
     grant_lifetime_s: int = 900
+    sources: Sources = NO_SOURCES
     probe: Probe = field(default=no_probe)
 
     @property
@@ -46,12 +49,12 @@ class GovernanceService:
     @property
     def datasets(self) -> DatasetService:
         """DatasetVersions."""
-        return DatasetService(self._transactions)
+        return DatasetService(self._transactions, self.sources, self.grant_lifetime_s)
 
     @property
     def runs(self) -> RunService:
         """EnvironmentLocks, PipelineRuns and Runs."""
-        return RunService(self._transactions, self.objects, self.grant_lifetime_s)
+        return RunService(self._transactions, self.objects, self.grant_lifetime_s, self.sources)
 
     @property
     def artifacts(self) -> ArtifactService:
