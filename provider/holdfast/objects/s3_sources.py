@@ -72,7 +72,7 @@ class S3Sources:
     def grant(self, location: S3Location, key: str, version_id: str, expires_at: datetime) -> SignedUrl:
         """Return a URL that reads one version until a time.
 
-        Not by the client's own function, which takes a millisecond for each: a DatasetVersion may have 100 000 files.
+        Not by the client's own function, which takes twice as long: a DatasetVersion may have many thousands of files.
         """
         credentials = self._session.get_credentials()
         if credentials is None:
