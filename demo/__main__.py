@@ -181,7 +181,8 @@ def _show(summary: dict[str, Any], url: str, state: State) -> None:
     for task, seal in summary["seals"].items():
         table.add_row(f"seal of {task}", seal)
     for task, where in summary["observed"].items():
-        table.add_row(f"{task} ran on", f"node {where['node']}, image {where['image']}")
+        table.add_row(f"{task} ran on", where["node"])
+        table.add_row(f"image of {task}", where["image"])
     for name, digest in summary["artifacts"].items():
         table.add_row(name, digest)
     table.add_row("ModelVersion", f"{summary['model_version']}, {summary['alias']}")
