@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
-.PHONY: help install check lint types contracts unit kubernetes test wheel demo demo-reset soak bench bench-transfer format reference
+.PHONY: help install check lint types contracts unit kubernetes test wheel demo demo-reset demo-kube demo-kube-reset soak bench bench-transfer format reference
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,14 @@ demo: install ## from nothing to a promoted model on this machine; ONCE=1 stops 
 
 demo-reset: install ## remove everything that the demo has kept
 	@$(PYTHON) -m demo reset
+
+# Only what is given on the command line: a KUBECONFIG of the environment may lead anywhere.
+demo-kube: install ## the same in pods of a throw-away cluster, as root on Debian; or KUBECONFIG=FILE REGISTRY=HOST:PORT
+	@$(PYTHON) -m demo up --kube $(if $(ONCE),--once) \
+	  $(if $(filter command,$(firstword $(origin KUBECONFIG))),--kubeconfig "$(KUBECONFIG)") $(if $(REGISTRY),--registry "$(REGISTRY)")
+
+demo-kube-reset: install ## remove everything that demo-kube has kept
+	@$(PYTHON) -m demo reset --kube
 
 reference: install ## write the reference pages that follow from the code, the OpenAPI document among them
 	$(PYTHON) -m tools.reference

@@ -15,7 +15,7 @@ from holdfast.core.promotion import PromotionState
 from holdfast.wire.model import DecisionRequest, Promotion
 
 DAG = "tumour_classifier"
-_RUN_DEADLINE_S = 240
+_RUN_DEADLINE_S = 400
 _CALL_TIMEOUT_S = 30
 _ENDED = ("success", "failed")
 
@@ -180,6 +180,11 @@ def summarise(airflow: Airflow, api_url: str, run_id: str, promotion: Promotion)
         "dag_run": run_id,
         "commit": pipeline.commit,
         "seals": {run.task_id: run.seal for run in runs},
+        "observed": {
+            run.task_id: {"node": run.observed.node, "image": run.observed.image_digest}
+            for run in runs
+            if run.observed is not None and run.observed.node
+        },
         "artifacts": {f"{task}/{item.name}": item.digest for task, items in artifacts.items() for item in items},
         "model_version": f"{alias.model}/{alias.number}",
         "alias": f"{alias.model}@{alias.alias}",

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
-from demo.plane import PROJECT, Plane
+from demo.plane import PROJECT, Plane, bring_data
 from demo.postgres import PostgresServer
 from demo.state import State
 from demo.users import ROLES, USERS
@@ -81,17 +80,6 @@ def furnish(state: State, platform: Platform, plane: Plane) -> str:
             install.projects.create_token(PROJECT, TokenRequest(name="airflow", scope=sorted(TOKEN_PERMISSIONS))).secret
         ),
     )
-
-
-def bring_data(landing: Path) -> Path:
-    """Copy the data set that is bundled with scikit-learn to where data lands, and return the directory."""
-    import sklearn.datasets
-
-    target = landing / "tumours"
-    target.mkdir(exist_ok=True)
-    source = Path(sklearn.datasets.__file__).parent / "data" / "breast_cancer.csv"
-    (target / source.name).write_bytes(source.read_bytes())
-    return target
 
 
 def passwords(state: State) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.sources import S3Location
 from holdfast.wire import artifact, audit, dataset, model, pod, project, run
 from holdfast.wire.types import Page
 
@@ -45,6 +46,7 @@ class Datasets(Protocol):
     def register(
         self, name: str, dataset: str, request: dataset.DatasetVersionRequest, *, key: str | None = None
     ) -> dataset.DatasetVersion: ...
+    def grant_source(self, name: str, request: dataset.SourceRequest) -> dataset.SourceGrants: ...
     def get(self, name: str, version: UUID) -> dataset.DatasetVersion: ...
     def list(
         self, name: str, dataset: str | None = None, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
@@ -286,4 +288,33 @@ class ObjectStore(Protocol):
 
     def check(self) -> Sequence[StoreCheck]:
         """Return what the store was found to do and not to do; leaves nothing in it. Raises Unavailable where it does not answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceObject:
+    """One version of an object at a source of data; its digest nobody has computed yet."""
+
+    key: str
+    version_id: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceListing:
+    """A page of a source's current versions; `next` is the cursor of the next one, None on the last."""
+
+    objects: Sequence[SourceObject]
+    next: str | None
+
+
+class SourceStore(Protocol):
+    """Versioned objects that others have stored, from which DatasetVersions are made."""
+
+    def list(self, location: S3Location, limit: int, most_bytes: int, cursor: str | None) -> SourceListing:
+        """Return a page of the current versions at a location; raises PolicyViolation where the bucket keeps no versions."""
+        ...
+
+    def grant(self, location: S3Location, key: str, version_id: str, expires_at: datetime) -> SignedUrl:
+        """Return a URL that reads one version until a time."""
         ...

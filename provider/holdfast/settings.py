@@ -15,10 +15,12 @@ from sqlalchemy import Engine
 
 from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest, Unavailable
+from holdfast.core.sources import SourceRules
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
 from holdfast.ports import ObjectStore
 from holdfast.service.governance import GovernanceService
+from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.store.engine import open_engine
 
 logger = logging.getLogger("holdfast.settings")
@@ -35,6 +37,14 @@ def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError("it is not an absolute directory")
     return path
+
+
+def _source_rules(text: str) -> str:
+    try:
+        SourceRules.parse(text)
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql)]
@@ -92,6 +102,11 @@ class Settings(_Environment):
         default=None, description="URL of the S3 server; Amazon's own where none is given"
     )
     s3_region: str = Field(default="us-east-1", description="region, as the S3 server calls it")
+    s3_sources: Annotated[str, AfterValidator(_source_rules)] = Field(
+        default="",
+        description="what data in S3 each Project may read, as `project=s3://bucket/prefix/`, separated by commas; "
+        "on the same S3 server, whether the object store is there or not",
+    )
     grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
     api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
     body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
@@ -118,19 +133,31 @@ def open_store(settings: Settings) -> FilesystemStore | GuardedStore:
     if settings.objects_root is not None:
         key = settings.grant_key.get_secret_value().encode()
         return FilesystemStore(settings.objects_root, key, settings.api_url)
+    session = _s3_session("HOLDFAST_S3_BUCKET")
+    from holdfast.objects.s3 import S3Store
+
+    bucket = settings.s3_bucket or ""
+    return GuardedStore(S3Store(bucket, session, endpoint_url=settings.s3_endpoint_url, region=settings.s3_region))
+
+
+def open_sources(settings: Settings) -> Sources:
+    """Return the S3 sources of these settings; nothing is connected yet. Raises InvalidRequest where a package is missing."""
+    rules = SourceRules.parse(settings.s3_sources)
+    if not rules.allowed:
+        return NO_SOURCES
+    session = _s3_session("HOLDFAST_S3_SOURCES")
+    from holdfast.objects.s3_sources import S3Sources
+
+    return Sources(rules, S3Sources(session, endpoint_url=settings.s3_endpoint_url, region=settings.s3_region))
+
+
+def _s3_session(because: str) -> Any:
     # Only an installation with S3 has boto3; its credentials come as boto3 finds them, from a workload identity for one.
     try:
         import boto3
     except ImportError:
-        raise InvalidRequest(
-            "HOLDFAST_S3_BUCKET is set and boto3 is not installed", remedy="Install holdfast[s3]"
-        ) from None
-    from holdfast.objects.s3 import S3Store
-
-    bucket = settings.s3_bucket or ""
-    return GuardedStore(
-        S3Store(bucket, boto3.Session(), endpoint_url=settings.s3_endpoint_url, region=settings.s3_region)
-    )
+        raise InvalidRequest(f"{because} is set and boto3 is not installed", remedy="Install holdfast[s3]") from None
+    return boto3.Session()
 
 
 def check_store(objects: ObjectStore) -> None:
@@ -150,21 +177,23 @@ def check_store(objects: ObjectStore) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An open engine and object store; governance functions are made from it for one caller at a time."""
+    """An open engine, object store and sources; governance functions are made from it for one caller at a time."""
 
     settings: Settings
     engine: Engine
     objects: ObjectStore
+    sources: Sources = NO_SOURCES
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Return the platform of these settings; nothing is connected yet."""
         engine = open_engine(settings.database_url.get_secret_value(), pool_size=settings.pool_size)
-        return cls(settings, engine, open_store(settings))
+        return cls(settings, engine, open_store(settings), open_sources(settings))
 
     def governance(self, caller: Caller | Bearer) -> GovernanceService:
         """Return the governance functions on behalf of a caller."""
-        return GovernanceService(self.engine, self.objects, caller, grant_lifetime_s=self.settings.grant_lifetime_s)
+        lifetime_s = self.settings.grant_lifetime_s
+        return GovernanceService(self.engine, self.objects, caller, grant_lifetime_s=lifetime_s, sources=self.sources)
 
     def close(self) -> None:
         """Give the connections back."""

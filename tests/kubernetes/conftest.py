@@ -15,6 +15,7 @@ from tests.support.airflow import Installation, installation
 from tests.support.kubernetes import Cluster, throw_away_cluster
 from tests.support.kubernetes.airflow import on_cluster
 from tests.support.kubernetes.data_plane import DataPlane, data_plane
+from tests.support.kubernetes.example import example_image
 from tests.support.kubernetes.own import OwnCluster, own_cluster
 from tests.support.kubernetes.project import KubernetesProject
 from tests.support.s3 import REGION, S3Server, throw_away_s3
@@ -107,5 +108,6 @@ def project(platform: Platform, plane: DataPlane, tmp_path_factory: pytest.TempP
 def place(plane: DataPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Airflow outside the cluster, whose Project's Runs are pods in it."""
     root = tmp_path_factory.mktemp("installation") / "state"
-    with installation(root, on_cluster(plane, plane.user), DAGS) as running:
+    made = on_cluster(plane, plane.cluster.load(example_image(plane.cluster.images)))
+    with installation(root, lambda _: made, DAGS) as running:
         yield running

@@ -59,6 +59,7 @@ class Installation:
         platform: the governance database, opened as a service process opens it.
         flaky: the way to the API of the connection `holdfast_flaky`.
         tokens: service tokens by Project.
+        plane: where Runs are executed.
         work: a directory below the data roots, for markers and data.
     """
 
@@ -69,6 +70,7 @@ class Installation:
     platform: Platform
     flaky: Forwarder
     tokens: dict[str, str]
+    plane: Plane
     work: Path
     shared: dict[str, str]
     passwords: dict[str, str]
@@ -245,7 +247,7 @@ def _start(state: State, postgres: PostgresServer, group: Supervisor, plane: Pla
     configuration.start(group, shared, service, worker)
     group.wait_until("the api-server's answer", lambda: _answers(f"{api_url}/health"), 120)
     made = Installation(
-        url, state, postgres, group, platform, flaky, tokens, landing / "work", {**shared, **worker}, secrets
+        url, state, postgres, group, platform, flaky, tokens, plane, landing / "work", {**shared, **worker}, secrets
     )
     made.work.mkdir()
     made.airflow("owner").call(

@@ -56,8 +56,10 @@ class Story:
     dataset: UUID | None = None
 
     @classmethod
-    def begin(cls, act_as: Callable[[str], Governance], objects: ObjectStore, **more: Any) -> Story:
-        story = cls(act_as, objects, f"p{secrets.token_hex(6)}")
+    def begin(
+        cls, act_as: Callable[[str], Governance], objects: ObjectStore, project: str | None = None, **more: Any
+    ) -> Story:
+        story = cls(act_as, objects, project or f"p{secrets.token_hex(6)}")
         install = act_as("system:install")
         install.projects.create(ProjectRequest(name=story.project, owner="a team", **more))
         for user, role in (("mia", Role.PROJECT_MAINTAINER), ("olaf", Role.SECURITY_OFFICER), ("vera", Role.VIEWER)):

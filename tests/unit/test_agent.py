@@ -151,6 +151,26 @@ def test_code_inputs_and_parameters_are_in_place_and_nothing_beside_the_commit(o
     assert list((scratch / "outputs").iterdir()) == []
 
 
+def test_two_inputs_that_would_be_one_file_are_refused(order, sink) -> None:
+    url, store = sink
+    store.content["/model"] = b"a model"
+    order["grants"] = [grant(url, "model", b"a model"), grant(url, "model", b"a model")]
+    kind, message = failure("stage", order)
+    assert (kind, "two inputs would be 'model'" in message) == ("user", True)
+
+
+def test_granted_objects_are_hashed_and_nothing_of_them_is_kept(sink, tmp_path: Path) -> None:
+    url, store = sink
+    content = {"a": b"a" * (3 << 20), "b": b"", "c": b"c"}
+    store.content.update({f"/{name}": body for name, body in content.items()})
+    grants = [grant(url, name, body) for name, body in content.items()]
+    digests = {name: digest_of(body) for name, body in content.items()}
+    assert ask("hash", {"grants": grants}) == {"result": {"digests": digests}}
+    store.content["/c"] = b"longer"
+    kind, message = failure("hash", {"grants": grants})
+    assert (kind, "'c' of the source has 6 bytes, and 1 were announced" in message) == ("data", True)
+
+
 def test_a_dataset_file_with_another_digest_stops_the_run_and_shows_both(order, tmp_path: Path) -> None:
     (tmp_path / "landing/rows.csv").write_bytes(b"1,3\n")
     kind, message = failure("stage", order)

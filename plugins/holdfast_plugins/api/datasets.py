@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from holdfast.wire.dataset import DatasetVersion, DatasetVersionRequest, FileEntry
+from holdfast.wire.dataset import DatasetVersion, DatasetVersionRequest, FileEntry, SourceGrants, SourceRequest
 from holdfast.wire.types import Page
 from holdfast_plugins.api.routing import DEFAULT_LIMIT, Cursor, Governed, Key, Limit, router
 
@@ -15,6 +15,12 @@ def register_dataset_version(
 ) -> DatasetVersion:
     """Register a DatasetVersion."""
     return governed.datasets.register(project, dataset, request, key=key)
+
+
+@routes.post("/projects/{project}/dataset-sources/grants")
+def grant_source(project: str, request: SourceRequest, governed: Governed) -> SourceGrants:
+    """Get leave to read a page of an S3 source's current versions; holds grants."""
+    return governed.datasets.grant_source(project, request)
 
 
 @routes.get("/projects/{project}/dataset-versions")

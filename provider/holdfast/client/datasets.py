@@ -5,7 +5,7 @@ from uuid import UUID
 
 from holdfast.client.transport import Transport
 from holdfast.ports import DEFAULT_LIMIT
-from holdfast.wire.dataset import DatasetVersion, DatasetVersionRequest, FileEntry
+from holdfast.wire.dataset import DatasetVersion, DatasetVersionRequest, FileEntry, SourceGrants, SourceRequest
 from holdfast.wire.types import Page
 
 
@@ -20,6 +20,10 @@ class DatasetClient:
     ) -> DatasetVersion:
         """Register a DatasetVersion."""
         return self.transport.post(f"/projects/{name}/datasets/{dataset}/versions", DatasetVersion, request, key)
+
+    def grant_source(self, name: str, request: SourceRequest) -> SourceGrants:
+        """Return leave to read a page of a source's current versions."""
+        return self.transport.post(f"/projects/{name}/dataset-sources/grants", SourceGrants, request, None)
 
     def get(self, name: str, version: UUID) -> DatasetVersion:
         """Return a DatasetVersion."""

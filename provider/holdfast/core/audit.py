@@ -18,6 +18,7 @@ class AuditAction(StrEnum):
     ENVIRONMENT_LOCKED = "environment.locked"
     POLICY_DEFINED = "policy.defined"
     POLICY_SNAPSHOT_TAKEN = "policy_snapshot.taken"
+    DATASET_SOURCE_GRANTED = "dataset_source.granted"
     DATASET_VERSION_REGISTERED = "dataset_version.registered"
     PIPELINE_RUN_CREATED = "pipeline_run.created"
     PIPELINE_RUN_CHANGED = "pipeline_run.changed"

@@ -36,6 +36,25 @@ _PAYLOAD = "x-amz-content-sha256"
 _NO_UPLOAD = frozenset({"NoSuchUpload", "NoSuchKey"})
 
 
+def open_client(session: boto3.Session, endpoint_url: str | None, region: str) -> Any:
+    """Return a client whose addresses have the bucket in the path; nothing is connected yet."""
+    return session.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=region,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            # Not every store knows the newer checksums; ours is in the signature and in the metadata.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=5,
+            read_timeout=30,
+            retries={"mode": "standard", "max_attempts": 4},
+        ),
+    )
+
+
 class S3Store:
     """Implements `ports.ObjectStore` on a bucket.
 
@@ -48,21 +67,7 @@ class S3Store:
 
     def __init__(self, bucket: str, session: boto3.Session, *, endpoint_url: str | None = None, region: str) -> None:
         self._bucket, self._session, self._region = bucket, session, region
-        self._client: Any = session.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=region,
-            config=Config(
-                signature_version="s3v4",
-                s3={"addressing_style": "path"},
-                # Not every store knows the newer checksums; ours is in the signature and in the metadata.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                connect_timeout=5,
-                read_timeout=30,
-                retries={"mode": "standard", "max_attempts": 4},
-            ),
-        )
+        self._client = open_client(session, endpoint_url, region)
 
     def __repr__(self) -> str:
         return f"S3Store({self._bucket!r})"

@@ -12,11 +12,12 @@ from holdfast.core.digest import of_files, parse, text_of
 from holdfast.core.errors import InvalidRequest, NotFound
 from holdfast.core.names import check_name
 from holdfast.ports import DEFAULT_LIMIT
+from holdfast.service.sources import NO_SOURCES, Sources, grant_page
 from holdfast.service.transaction import Change, Transactions, new_id
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
 from holdfast.store.tables import DatasetFileRow, DatasetRow, DatasetVersionRow
-from holdfast.wire.dataset import DatasetVersion, DatasetVersionRequest, FileEntry
+from holdfast.wire.dataset import DatasetVersion, DatasetVersionRequest, FileEntry, SourceGrants, SourceRequest
 from holdfast.wire.types import Page
 
 _VERSIONS: Select[Any] = select(*DatasetVersionRow.__table__.c, DatasetRow.name.label("dataset_name")).join(
@@ -29,6 +30,8 @@ class DatasetService:
     """Implements `ports.Datasets`."""
 
     transactions: Transactions
+    sources: Sources = NO_SOURCES
+    grant_lifetime_s: int = 900
 
     def register(
         self, name: str, dataset: str, request: DatasetVersionRequest, *, key: str | None = None
@@ -39,6 +42,9 @@ class DatasetService:
             raise InvalidRequest(
                 f"Dataset {dataset!r}: a path stands twice in the list of files", remedy="List each file once"
             )
+        if request.source_type == "s3":
+            # Who registers a file gets grants for it later on: for what the Project may read, and nothing else.
+            self.sources.check(name, request.source)
         digest = of_files((entry.path, parse(entry.digest), entry.size_bytes) for entry in request.files)
 
         def apply(change: Change) -> DatasetVersion:
@@ -63,6 +69,10 @@ class DatasetService:
             apply,
             turn=f"dataset/{dataset}",
         )
+
+    def grant_source(self, name: str, request: SourceRequest) -> SourceGrants:
+        """Return leave to read a page of a source's current versions; raises PolicyViolation where the Project may not."""
+        return grant_page(self.transactions, self.sources, self.grant_lifetime_s, name, request)
 
     def _insert(
         self, change: Change, name: str, dataset: str, dataset_id: UUID, digest: bytes, request: DatasetVersionRequest

@@ -14,6 +14,7 @@ from holdfast.service.pods import PodService
 from holdfast.service.projects import ProjectService
 from holdfast.service.promotions import PromotionService
 from holdfast.service.runs import RunService
+from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.service.transaction import Probe, Transactions, no_probe
 
 
@@ -26,6 +27,7 @@ class GovernanceService:
         objects: where Artifacts are.
         caller: on whose behalf.
         grant_lifetime_s: how long grants are good for.
+        sources: data in S3 that Projects may read.
         probe: called at the named points of every change; tests inject faults by it.
     """
 
@@ -33,6 +35,7 @@ class GovernanceService:
     objects: ObjectStore
     caller: Caller | Bearer
     grant_lifetime_s: int = 900
+    sources: Sources = NO_SOURCES
     probe: Probe = field(default=no_probe)
 
     @property
@@ -47,12 +50,12 @@ class GovernanceService:
     @property
     def datasets(self) -> DatasetService:
         """DatasetVersions."""
-        return DatasetService(self._transactions)
+        return DatasetService(self._transactions, self.sources, self.grant_lifetime_s)
 
     @property
     def runs(self) -> RunService:
         """EnvironmentLocks, PipelineRuns and Runs."""
-        return RunService(self._transactions, self.objects, self.grant_lifetime_s)
+        return RunService(self._transactions, self.objects, self.grant_lifetime_s, self.sources)
 
     @property
     def pods(self) -> PodService:

@@ -1,11 +1,12 @@
 """Grants: leave for a Run's agent to fetch its inputs and to store its outputs, for a short time, for exactly these objects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Row, select
 
 from holdfast.core.access import Permission
 from holdfast.core.digest import parse, text_of
@@ -14,6 +15,7 @@ from holdfast.core.parts import part_sizes
 from holdfast.core.run import RunState, is_terminal
 from holdfast.ports import ObjectStore, SignedUrl
 from holdfast.service.outputs import check_declared, object_key
+from holdfast.service.sources import NO_SOURCES, RecordedFile, Sources, staged
 from holdfast.service.transaction import Transactions
 from holdfast.store.queries.runs import outputs_of
 from holdfast.store.tables import ArtifactRow, DatasetFileRow, DatasetVersionRow, RunInputRow
@@ -101,6 +103,7 @@ class StagingService:
     transactions: Transactions
     objects: ObjectStore
     grant_lifetime_s: int
+    sources: Sources = NO_SOURCES
 
     def stage(self, name: str, run: UUID) -> Staging:
         """Return what an agent needs to put the Run's inputs in place; raises StateConflict where the Run has ended."""
@@ -123,20 +126,25 @@ class StagingService:
                 .join(DatasetVersionRow, DatasetVersionRow.id == RunInputRow.dataset_version_id)
                 .where(bound)
             ).all()
-            datasets = []
-            for version in versions:
-                files = connection.execute(
-                    select(*DatasetFileRow.__table__.c)
-                    .where(DatasetFileRow.dataset_version_id == version.id)
-                    .order_by(DatasetFileRow.path)
-                )
-                staged = [StagedFile(path=f.path, digest=text_of(f.digest), size_bytes=f.size_bytes) for f in files]
-                datasets.append(
-                    StagedDataset(
-                        name=version.input_name, source=version.source, source_type=version.source_type, files=staged
-                    )
-                )
+            files = {version.id: _files(connection, version.id) for version in versions}
         grants = [maker.download(a.input_name, a.object_key, a.version_id, a.digest, a.size_bytes) for a in artifacts]
+        datasets = []
+        for version in versions:
+            if version.source_type == "s3":
+                recorded = [RecordedFile(f.path, f.version_id, f.digest, f.size_bytes) for f in files[version.id]]
+                grants += staged(self.sources, name, version.source, version.input_name, recorded, maker.expires_at)
+                continue
+            datasets.append(
+                StagedDataset(
+                    name=version.input_name,
+                    source=version.source,
+                    source_type=version.source_type,
+                    files=[
+                        StagedFile(path=f.path, digest=text_of(f.digest), size_bytes=f.size_bytes)
+                        for f in files[version.id]
+                    ],
+                )
+            )
         return Staging(grants=grants, datasets=datasets)
 
     def grant_uploads(self, name: str, run: UUID, request: UploadRequest) -> Grants:
@@ -175,6 +183,14 @@ class StagingService:
             object_key=key,
             version_id=facts.version_id,
         )
+
+
+def _files(connection: Connection, version: UUID) -> Sequence[Row[Any]]:
+    return connection.execute(
+        select(*DatasetFileRow.__table__.c)
+        .where(DatasetFileRow.dataset_version_id == version)
+        .order_by(DatasetFileRow.path)
+    ).all()
 
 
 def _check_open(run: UUID, state: str) -> None:

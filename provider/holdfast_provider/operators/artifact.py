@@ -39,19 +39,22 @@ class RegisterArtifactOperator(RunningOperator):
     def execute(self, context: Any) -> Any:
         """Register the Artifact and return its reference."""
         from holdfast.core.errors import InvalidRequest
+        from holdfast.core.sources import SCHEME
+        from holdfast.dataplane.survey import survey
         from holdfast_provider._errors import task_errors
         from holdfast_provider.binding import bind
-        from holdfast_provider.operators.dataset import register_files, survey
 
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             project = hook.project(self.project)
-            files = survey(hook, self.source)
-            is_directory, path = self.source.endswith("/"), unquote(self.source).rpartition("/")[2]
-            if not is_directory and [file.path for file in files] != [path]:
+            # An address in S3 is taken letter by letter.
+            plain = self.source if self.source.startswith(SCHEME) else unquote(self.source)
+            is_directory, path = self.source.endswith("/"), plain.rpartition("/")[2]
+            request = survey(governance.datasets, project, self.source, hook.data_roots)
+            if not is_directory and [file.path for file in request.files] != [path]:
                 raise InvalidRequest(f"source {self.source!r} is a directory", remedy="Write a slash at its end")
-            version = register_files(governance, project, self.name, self.source, files, key_of_try(context))
-            request = bind(
+            version = governance.datasets.register(project, self.name, request, key=key_of_try(context))
+            bound = bind(
                 context,
                 governance,
                 project,
@@ -61,7 +64,7 @@ class RegisterArtifactOperator(RunningOperator):
                 command=["sh", "-c", _COPY, "files" if is_directory else "."],
                 outputs={self.name: "files/" if is_directory else path},
             )
-            return self.execute_run(context, hook, governance, project, request)
+            return self.execute_run(context, hook, governance, project, bound)
 
     def present(self, context: Any, governance: "Governance", project: str, run: "Run") -> Any:
         """Return the reference."""

@@ -7,7 +7,7 @@ from holdfast_provider.operators.task import HoldfastOperator, key_of_try
 
 if TYPE_CHECKING:
     from holdfast.ports import Governance
-    from holdfast.wire.dataset import DatasetVersion, FileEntry
+    from holdfast.wire.dataset import DatasetVersion
     from holdfast_provider.hooks.holdfast import HoldfastHook
 
 
@@ -18,7 +18,8 @@ class RegisterDatasetVersionOperator(HoldfastOperator):
 
     Args:
         dataset: the Dataset's name.
-        source: URI of a file or a directory.
+        source: URI of a file or a directory: `file:///srv/landing/tumours`, read where this task runs; or `s3://bucket/key` for one object,
+            `s3://bucket/prefix/` for all below, where the installation lets the Project read that.
     """
 
     template_fields: Sequence[str] = (*HoldfastOperator.template_fields, "dataset", "source")
@@ -35,8 +36,7 @@ class RegisterDatasetVersionOperator(HoldfastOperator):
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             project = hook.project(self.project)
-            files = survey(hook, self.source)
-            version = register_files(governance, project, self.dataset, self.source, files, key_of_try(context))
+            version = register_source(hook, governance, project, self.dataset, self.source, key_of_try(context))
             self.log.info(
                 "DatasetVersion %s/%d: %d files, %d bytes, %s",
                 self.dataset,
@@ -48,18 +48,11 @@ class RegisterDatasetVersionOperator(HoldfastOperator):
             return {"dataset_version": str(version.id), "digest": version.digest}
 
 
-def survey(hook: "HoldfastHook", source: str) -> "list[FileEntry]":
-    """Return every file at a source with digest and size; raises StepFailed where it cannot be read."""
-    from holdfast.dataplane.local import LocalDataPlane
-
-    return LocalDataPlane(hook.data_roots).survey(source)
-
-
-def register_files(
-    governance: "Governance", project: str, dataset: str, source: str, files: "list[FileEntry]", key: str
+def register_source(
+    hook: "HoldfastHook", governance: "Governance", project: str, dataset: str, source: str, key: str
 ) -> "DatasetVersion":
-    """Register the files of a source as a version of a Dataset."""
-    from holdfast.wire.dataset import DatasetVersionRequest
+    """Register what a source holds now as a version of a Dataset; raises StepFailed where it cannot be read."""
+    from holdfast.dataplane.survey import survey
 
-    request = DatasetVersionRequest(source=source, source_type="file", files=files)
+    request = survey(governance.datasets, project, source, hook.data_roots)
     return governance.datasets.register(project, dataset, request, key=key)

@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from demo.plane import PROJECT, Plane
+from demo.plane import PROJECT, Plane, data_file
 
 from holdfast.wire.project import ProjectRequest
 from holdfast.wire.run import EnvironmentRequest
 from tests.support.s3 import REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from demo.state import State
-
     from tests.support.kubernetes.data_plane import DataPlane
 
 WORKER = "airflow-worker"
 """Who Airflow is to the cluster: nobody but what a Project's Role allows."""
+LANDING = "tumours/"
 
 
-def on_cluster(plane: DataPlane, image: str) -> Callable[[State], Plane]:
+def on_cluster(plane: DataPlane, image: str) -> Plane:
     """Return the place where an installation's Runs are executed: pods, which know nothing of Airflow.
 
     Args:
@@ -32,13 +29,22 @@ def on_cluster(plane: DataPlane, image: str) -> Callable[[State], Plane]:
     plane.prepare(PROJECT, workers=(f"user:{WORKER}",))
     kubeconfig = plane.cluster.kubeconfig_for(WORKER)
     connection = {"conn_type": "kubernetes", "extra": {"kube_config_path": str(kubeconfig)}}
-    made = Plane(
+    landing = plane.s3.create_bucket()
+
+    def bring() -> str:
+        file = data_file()
+        plane.s3.client().put_object(Bucket=landing, Key=f"{LANDING}{file.name}", Body=file.read_bytes())
+        return f"s3://{landing}/{LANDING}"
+
+    return Plane(
         project=ProjectRequest(name=PROJECT, owner="tests", data_plane="kubernetes", namespace=PROJECT),
         environment=EnvironmentRequest(name="sklearn", kind="image", reference=image),
+        bring=bring,
         store={
             "HOLDFAST_S3_BUCKET": plane.bucket,
             "HOLDFAST_S3_ENDPOINT_URL": plane.s3.url,
             "HOLDFAST_S3_REGION": REGION,
+            "HOLDFAST_S3_SOURCES": f"{PROJECT}=s3://{landing}/{LANDING}",
         },
         service={"AWS_ACCESS_KEY_ID": plane.s3.access_key, "AWS_SECRET_ACCESS_KEY": plane.s3.secret_key},
         shared={
@@ -53,4 +59,3 @@ def on_cluster(plane: DataPlane, image: str) -> Callable[[State], Plane]:
         },
         worker={"AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(connection)},
     )
-    return lambda _: made

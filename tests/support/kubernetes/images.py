@@ -8,7 +8,7 @@ import json
 import platform
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,6 +108,12 @@ class Images:
             digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         return Layer(digest, making.rename(self._directory / f"{digest.removeprefix('sha256:')}.tar"))
 
+    def once(self, name: str, tree: Callable[[], Tree]) -> Layer:
+        """Return the layer of a name, made by the first who asks for it."""
+        if name not in self._made:
+            self._made[name] = self.layer(tree())
+        return self._made[name]
+
     def image(self, name: str, layers: list[Layer], config: Mapping[str, Any]) -> Image:
         """Return an image.
 
@@ -149,25 +155,21 @@ class Images:
             above: layers that are put on top.
             config: what differs from the default configuration, such as `Env`.
         """
-        if "python" not in self._made:
-            self._made["python"] = self.layer(interpreter())
         default = {
             "User": str(USER),
             "WorkingDir": "/",
             "Env": ["PATH=/usr/local/bin:/bin", "HOME=/tmp"],
             "Cmd": ["python"],
         }
-        return self.image(name, [self._shell(), self._made["python"], *above], default | config)
+        return self.image(name, [self._shell(), self.once("python", interpreter), *above], default | config)
 
     def _shell(self) -> Layer:
-        if "shell" not in self._made:
-            accounts = {
-                "etc/passwd": File(f"root:x:0:0::/:/bin/sh\nagent:x:{USER}:{USER}::/tmp:/bin/sh\n".encode()),
-                "etc/group": File(f"root:x:0:\nagent:x:{USER}:\n".encode()),
-                "tmp": Directory(0o1777),
-            }
-            self._made["shell"] = self.layer(accounts | shell())
-        return self._made["shell"]
+        accounts = {
+            "etc/passwd": File(f"root:x:0:0::/:/bin/sh\nagent:x:{USER}:{USER}::/tmp:/bin/sh\n".encode()),
+            "etc/group": File(f"root:x:0:\nagent:x:{USER}:\n".encode()),
+            "tmp": Directory(0o1777),
+        }
+        return self.once("shell", lambda: accounts | shell())
 
 
 def digest_of(content: bytes) -> str:

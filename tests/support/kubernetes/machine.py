@@ -27,7 +27,7 @@ def shell() -> dict[str, File | Link | Directory]:
     """Return /bin with a shell and the commands that tests use, all of them one busybox."""
     busybox = Path("/bin/busybox")
     links = {f"bin/{command}": Link("busybox") for command in _COMMANDS}
-    return {"bin/busybox": copy_of(busybox), **links, **_libraries([busybox])}
+    return {"bin/busybox": copy_of(busybox), **links, **libraries([busybox])}
 
 
 def interpreter() -> dict[str, File | Link | Directory]:
@@ -45,13 +45,13 @@ def interpreter() -> dict[str, File | Link | Directory]:
         "usr/local/bin/python": Link(version),
         f"{target}/site-packages": Directory(),
         **{f"{target}/lib-dynload/{path.name}": copy_of(path) for path in extensions},
-        **_libraries([program, *extensions]),
+        **libraries([program, *extensions]),
     }
     for path in _modules(library):
         inside = path.relative_to(library)
-        compiled = inside.parent / "__pycache__" / f"{inside.stem}.{sys.implementation.cache_tag}.pyc"
+        cached = inside.parent / "__pycache__" / f"{inside.stem}.{sys.implementation.cache_tag}.pyc"
         tree[f"{target}/{inside}"] = File(path)
-        tree[f"{target}/{compiled}"] = File(_compiled(path))
+        tree[f"{target}/{cached}"] = File(compiled(path))
     return tree
 
 
@@ -62,7 +62,8 @@ def _modules(library: Path) -> Iterator[Path]:
         yield from (Path(directory, name) for name in files if name.endswith(".py"))
 
 
-def _compiled(source: Path) -> bytes:
+def compiled(source: Path) -> bytes:
+    """Return a module as Python compiles it, good for a place where its time is another."""
     # "Unchecked" (PEP 552), because all times are zero in a layer, and a pod that may not write would compile at each start.
     header = importlib.util.MAGIC_NUMBER + (0b01).to_bytes(4, "little")
     content = source.read_bytes()
@@ -76,10 +77,12 @@ def _compiled(source: Path) -> bytes:
     return header + importlib.util.source_hash(content) + marshal.dumps(code)
 
 
-def _libraries(programs: list[Path]) -> dict[str, File | Link | Directory]:
+def libraries(programs: list[Path]) -> dict[str, File | Link | Directory]:
     """Return the shared libraries that programs load, all of them where the loader looks without being told."""
-    done = subprocess.run(["ldd", *map(str, programs)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["ldd", *map(str, programs)], capture_output=True, text=True, check=False, timeout=180)
     found = {Path(path) for path in re.findall(r"^\s.*?(/\S+) \(0x", done.stdout, re.MULTILINE)}
+    # What a wheel brings along is found beside it, there and here.
+    found = {path for path in found if "site-packages" not in path.parts}
     if not found:  # linked statically
         return {}
     # Some are found by a path that is written into the program and is nowhere in the image; beside libc every loader looks.

@@ -1,4 +1,4 @@
-"""One order in, one report out: `python -I -m holdfast.dataplane.agent pack|stage|survey|collect|publish`."""
+"""One order in, one report out: `python -I -m holdfast.dataplane.agent pack|stage|survey|hash|collect|publish`."""
 
 import json
 import sys
@@ -6,9 +6,16 @@ import sys
 from holdfast.dataplane.agent.code import pack
 from holdfast.dataplane.agent.collect import collect, publish
 from holdfast.dataplane.agent.failure import AgentFailure
-from holdfast.dataplane.agent.stage import stage, survey
+from holdfast.dataplane.agent.stage import hash_granted, stage, survey
 
-_COMMANDS = {"pack": pack, "stage": stage, "survey": survey, "collect": collect, "publish": publish}
+_COMMANDS = {
+    "pack": pack,
+    "stage": stage,
+    "survey": survey,
+    "hash": hash_granted,
+    "collect": collect,
+    "publish": publish,
+}
 
 
 def main() -> int:

@@ -34,8 +34,12 @@ def lay_out(order: dict[str, Any], code: IO[bytes]) -> None:
     (scratch / "parameters.json").write_text(json.dumps(order["parameters"], sort_keys=True))
     unpack(code, scratch / "code")
     with Transfers() as transfers:
+        taken: set[str] = set()
         for grant in order["grants"]:
             target = inside(inputs, grant["name"], "input", "data")
+            if grant["name"] in taken:
+                raise AgentFailure("user", f"two inputs would be {grant['name']!r}", "Give each input its own name")
+            taken.add(grant["name"])
             target.parent.mkdir(parents=True, exist_ok=True)
             transfers.download(grant, target)
     for dataset in order["datasets"]:
@@ -65,6 +69,14 @@ def survey(order: dict[str, Any]) -> dict[str, Any]:
     return {"files": files}
 
 
+def hash_granted(order: dict[str, Any]) -> dict[str, Any]:
+    """Return the digest of every granted object of a source, by its name; nothing of it is kept."""
+    with Transfers() as transfers:
+        for grant in order["grants"]:
+            transfers.digest(grant)
+    return {"digests": transfers.digests}
+
+
 def source_path(source: str, data_roots: list[str]) -> Path:
     """Return the path of a `file:` source.
 
@@ -74,7 +86,7 @@ def source_path(source: str, data_roots: list[str]) -> Path:
     parts = urlsplit(source)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise AgentFailure(
-            "user", f"the local data plane cannot read {source!r}", "Give a file: URI, or use the Kubernetes data plane"
+            "user", f"the local data plane cannot read {source!r}", "Give a file: URI, or s3://bucket/prefix/"
         )
     path = Path(unquote(parts.path)).resolve()
     if not any(path.is_relative_to(Path(root).resolve()) for root in data_roots):

@@ -39,10 +39,12 @@ class Transfers:
 
     Attributes:
         versions: the version id of every file that was stored by one call, by its grant's name.
+        digests: the digest of every object that was read for it alone, by its grant's name.
     """
 
     def __init__(self, lanes: int = LANES) -> None:
         self.versions: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(lanes)
         self._begun: list[Future[None]] = []
         self._kept = local()
@@ -71,6 +73,13 @@ class Transfers:
         It fails with class data when the bytes are not those announced, platform when the store does not answer. No file is left then.
         """
         self._begin(lambda: self._download(grant, path))
+
+    def digest(self, grant: dict[str, Any]) -> None:
+        """Find out a granted object's digest while it arrives; none of it is kept.
+
+        It fails with class data when it is gone or is not as long as announced, platform when the store does not answer.
+        """
+        self._begin(lambda: self._digest(grant))
 
     def upload(self, grant: dict[str, Any], path: Path) -> None:
         """Store a file by one call.
@@ -116,6 +125,18 @@ class Transfers:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+    def _digest(self, grant: dict[str, Any]) -> None:
+        arriving = _Arriving(_Nowhere(), grant["size_bytes"])
+        what = f"{grant['name']!r} of the source"
+        self._repeat(lambda: self._fetch(grant, arriving), f"{what} could not be fetched from the store")
+        if arriving.size != grant["size_bytes"]:
+            raise AgentFailure(
+                "data",
+                f"{what} has {arriving.size} bytes, and {grant['size_bytes']} were announced",
+                "Find out whether the store is sound",
+            )
+        self.digests[grant["name"]] = f"sha256:{arriving.digest()}"
 
     def _fetch(self, grant: dict[str, Any], arriving: "_Arriving") -> None:
         headers = {**grant["headers"], **({"Range": f"bytes={arriving.size}-"} if arriving.size else {})}
@@ -198,6 +219,14 @@ class Transfers:
         )
 
 
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, piece: bytes) -> None: ...
+    def seek(self, place: int) -> None: ...
+    def truncate(self) -> None: ...
+
+
 class _Arriving:
     """A file that is being written, with the digest of what it has so far."""
 
@@ -268,7 +297,7 @@ def _refuse(response: http.client.HTTPResponse, said: bytes, grant: dict[str, An
         raise AgentFailure(
             "data",
             f"the bytes of {name!r} are gone: the store holds no such version ({why})",
-            "Restore the object store",
+            "Restore that version; of a source, register what is there now and bind that",
         )
     if code == "NoSuchUpload":
         raise AgentFailure("platform", f"the upload of {name!r} was given up ({why})", "Start a new try")
