@@ -92,14 +92,14 @@ class OwnCluster(Cluster):
 
     def load(self, image: Image) -> str:
         """Have an image on every node that runs, and return the reference by which a pod runs it without a pull."""
-        without = [n for n in self.nodes.values() if n.is_running and image.digest not in self._loaded[n.number]]
+        without = [n for n in self.nodes.values() if n.is_running and image.reference not in self._loaded[n.number]]
         if without:
             archive = self._archive(image)
             with ThreadPoolExecutor(len(without)) as beside:
                 list(beside.map(lambda node: node.load(archive), without))
             archive.unlink()
         for node in without:
-            self._loaded[node.number].add(image.digest)
+            self._loaded[node.number].add(image.reference)
         return image.reference
 
     def kill_node(self, number: int) -> None:
