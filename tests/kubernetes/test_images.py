@@ -52,6 +52,7 @@ def test_modules_are_copied_without_what_was_compiled_from_them(tmp_path: Path) 
 
 
 def test_without_go_it_is_said_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binary, "_USUAL", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match=r"no `go` on PATH.*HOLDFAST_TEST_KUBECONFIG"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -96,7 +97,7 @@ def test_the_search_would_find_a_secret_in_each_form() -> None:
 def test_the_users_container_finds_nothing_of_the_platforms(story: dict[str, Any]) -> None:
     said = story["texts"]["log of look"]
     assert "looked everywhere" in said
-    assert "found: []" in said
+    assert re.findall(r"found: (\[.*?\])", said) == ["[]"]
 
 
 def test_the_use_of_a_secret_is_an_event_without_its_value(story: dict[str, Any], place: Installation) -> None:

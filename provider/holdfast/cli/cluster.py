@@ -24,6 +24,7 @@ Kubeconfig = Annotated[
 def open_cluster(kubeconfig: Path | None) -> "Cluster":
     """Return the cluster of a kubeconfig; raises InvalidRequest where that leads nowhere."""
     try:
+        import yaml
         from kubernetes import config
         from kubernetes.client import ApiClient
     except ImportError:
@@ -35,7 +36,7 @@ def open_cluster(kubeconfig: Path | None) -> "Cluster":
             config.load_incluster_config()
             return Cluster(ApiClient())
         return Cluster(config.new_client_from_config(str(kubeconfig) if kubeconfig else None))
-    except (config.ConfigException, OSError, TypeError, ValueError) as error:
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         raise InvalidRequest(
             f"no cluster can be reached by kubeconfig {str(kubeconfig or 'KUBECONFIG, ~/.kube/config')!r}: {error}",
             remedy="Give --kubeconfig FILE, a file as kubectl uses it",

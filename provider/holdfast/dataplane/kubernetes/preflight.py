@@ -76,8 +76,9 @@ def preflight(cluster: Cluster, project: str, namespace: str, now: datetime) -> 
     yield _refused(
         cluster, project, namespace, "image by tag", {"image": "localhost/holdfast:latest"}, ADMISSION_POLICY
     )
-    privileged = {"securityContext": {"privileged": True}}
-    yield _refused(cluster, project, namespace, "privileged container", privileged, "PodSecurity")
+    # Nothing but Pod Security minds this one: many clusters allow no privileged containers at all.
+    escalating = {"securityContext": {"allowPrivilegeEscalation": True, "capabilities": {"drop": ["ALL"]}}}
+    yield _refused(cluster, project, namespace, "escalation of rights", escalating, "PodSecurity")
 
 
 def _refused(cluster: Cluster, project: str, namespace: str, what: str, change: dict[str, Any], by: str) -> Finding:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 outputs = Path(os.environ["HOLDFAST_OUTPUTS"])
-found = [name for name in os.environ if "AIRFLOW" in name or "TOKEN" in name or "AWS" in name or "KUBERNETES" in name]
+found = [name for name in os.environ if "AIRFLOW" in name or "TOKEN" in name or "AWS" in name or "HFT" in name]
 places = ["/var/run/secrets", "/run/secrets", "/holdfast/control", "/root", "/home"]
 found += [place for place in places if Path(place).exists() and any(os.scandir(place))]
 for root in ("/proc", "/tmp", "/holdfast"):
