@@ -3,15 +3,21 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+import yaml
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowException
+from kubernetes.config import ConfigException
 
 from holdfast.core.errors import InvalidRequest
+from holdfast.core.run import ErrorClass, is_terminal
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
 from holdfast.dataplane.kubernetes.manifest import USER, PodSettings
 from holdfast.dataplane.kubernetes.run import PodRun
+from holdfast.dataplane.plane import StepFailed
+from holdfast.dataplane.record import RunRecord
 from holdfast.ports import Governance
 from holdfast.wire.run import Run
 from holdfast_provider.execution import as_ending
@@ -41,9 +47,19 @@ def pod_run(
     context: Any = None,
     probe: Callable[[str], None] = lambda _: None,
 ) -> PodRun:
-    """Return a Run on the cluster that an Airflow connection leads to; raises InvalidRequest where the installation lacks something."""
-    settings = settings_of(governance, project, conf.get("holdfast", "agent_image", fallback=""))
-    core = KubernetesHook(conn_id=kubernetes_conn_id).core_v1_client
+    """Return a Run on the cluster that an Airflow connection leads to.
+
+    Raises:
+        StepFailed: class platform; the installation lacks something. A Run that nothing has been done for yet has failed.
+    """
+    try:
+        settings = settings_of(governance, project, conf.get("holdfast", "agent_image", fallback=""))
+        core = core_of(kubernetes_conn_id)
+    except InvalidRequest as error:
+        failure = StepFailed(ErrorClass.PLATFORM, error.message, error.remedy)
+        if run.fence is None and not is_terminal(run.state):
+            RunRecord(governance, project, run, log).fail(failure, None)
+        raise failure from None
 
     def dress(manifest: Pod) -> Pod:
         built = pod_operator(manifest, kubernetes_conn_id).build_pod_request_obj(context)
@@ -52,6 +68,17 @@ def pod_run(
     return PodRun(
         governance, project, run, Cluster(core.api_client), settings, log, dress=dress, as_ending=as_ending, probe=probe
     )
+
+
+def core_of(kubernetes_conn_id: str) -> Any:
+    """Return the client of the cluster that an Airflow connection leads to; raises InvalidRequest where it leads nowhere."""
+    try:
+        return KubernetesHook(conn_id=kubernetes_conn_id).core_v1_client
+    except (AirflowException, ConfigException, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise InvalidRequest(
+            f"the Kubernetes connection {kubernetes_conn_id!r} leads to no cluster: {str(error)[:300]}",
+            remedy="Give it a kubeconfig, or run Airflow in the cluster and set in_cluster",
+        ) from None
 
 
 def settings_of(governance: Governance, project: str, agent_image: str | None) -> PodSettings:
