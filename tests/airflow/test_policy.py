@@ -53,9 +53,9 @@ def test_a_dag_from_git_with_everything_bound_is_taken_and_the_api_has_the_last_
     interpreter = tasks["interpreter"]
     assert (interpreter["state"], interpreter["try_number"], interpreter["max_tries"]) == ("failed", 1, 3)
     assert "Rule run.environment-digest v1" in place.log("vault_bound", run_id, "interpreter")
-    # Everything that a production Project asks for is bound here; what is missing is a data plane, and the Run says so.
+    # Everything that a production Project asks for is bound here; what is missing is the agent, and the Run says so.
     pipeline_run = place.pipeline_run("vault_bound", run_id, VAULT)
     [run] = place.admin.runs.list(VAULT, pipeline_run=pipeline_run.id).items
     assert (run.task_id, run.state, run.error_class) == ("image", "failed", "platform")
-    assert run.cause == "this installation cannot execute Runs on the data plane 'kubernetes'"
+    assert run.cause.startswith("this installation does not say which image the agent is. Set agent_image")
     assert run.code.commit == pipeline_run.commit
