@@ -33,13 +33,13 @@ def open_platform(
         **plane.store,
     }
     values = {name.removeprefix("HOLDFAST_").lower(): value for name, value in environment.items()}
-    with _environment(plane.service):
+    with surrounded(plane.service):
         return Platform.open(Settings(**values)), {**environment, **plane.service}
 
 
 @contextmanager
-def _environment(more: Mapping[str, str]) -> Iterator[None]:
-    """Have variables in this process's environment while the platform is opened: credentials are found there."""
+def surrounded(more: Mapping[str, str]) -> Iterator[None]:
+    """Have variables in this process's environment for a while: who opens a platform finds credentials there."""
     before = {name: os.environ.get(name) for name in more}
     os.environ.update(more)
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from holdfast.core.errors import StateConflict
-from holdfast.core.run import ErrorClass, RunState, is_terminal
+from holdfast.core.run import ErrorClass, RunState
 from holdfast.dataplane.local import LocalDataPlane
 from holdfast.dataplane.plane import CodeSource, Execution, StepCanceled, StepFailed
 from holdfast.dataplane.record import RunRecord
@@ -54,7 +54,7 @@ class LocalRun:
 
     def _check_fresh(self) -> None:
         run = self._run
-        check_open(run)
+        self._record.check_open()
         if run.state is RunState.CREATED:
             return
         if run.state in (RunState.QUEUED, RunState.RUNNING):
@@ -75,12 +75,6 @@ class LocalRun:
                 exit_code=exit_code,
             )
         return self._record.succeed(execution.fence, exit_code, execution)
-
-
-def check_open(run: Run) -> None:
-    """Return when a Run has not ended; raises StepFailed with how it ended."""
-    if is_terminal(run.state):
-        raise StepFailed(run.error_class or ErrorClass.PLATFORM, f"Run {run.id} is {run.state}: {run.cause}")
 
 
 def as_ending(error: BaseException) -> BaseException:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,21 +12,14 @@ from benchmarks.lifecycle.journey import CALLS, STEPS
 from benchmarks.lifecycle.measure import quantile, spread
 from benchmarks.lifecycle.wire import Connection
 
+from tests.support.benchmark import report_of
 from tests.support.server import free_socket
 
 
 def test_the_benchmark_goes_through_both_servers_and_reports_the_ratios(here: Path, tmp_path: Path) -> None:
     plot = tmp_path / "lifecycle.svg"
     brief = ["--clients", "1", "3", "--rounds", "2", "--seconds", "0.1", "--warm-up", "0.1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.lifecycle", *brief, "--output", "json", "--plot", str(plot)],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = report_of(here, "lifecycle", *brief, "--plot", str(plot))
     assert [entry["clients"] for entry in report["results"]] == [1, 3]
     for entry in report["results"]:
         for ratio in (entry["ratio"], entry["ratio_without_storing"]):

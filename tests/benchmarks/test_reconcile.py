@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.support.benchmark import report_of
 
 
 def test_the_benchmark_plans_and_applies_at_each_count_and_reports_time_and_memory(here: Path) -> None:
     brief = ["--counts", "20", "40", "--projects", "2", "--rounds", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.reconcile", *brief, "--output", "json"],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = report_of(here, "reconcile", *brief)
     assert [entry["pods_and_runs"] for entry in report["results"]] == [20, 40]
     for entry in report["results"]:
         for way in ("api", "direct"):

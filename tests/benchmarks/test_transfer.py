@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.support.benchmark import report_of
 
 
 def test_the_benchmark_moves_the_files_both_ways_and_reports_the_ratios(here: Path) -> None:
     brief = ["--large-mib", "65", "--small-count", "20", "--rounds", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.transfer", *brief, "--output", "json"],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    report = report_of(here, "transfer", *brief)
     assert list(report["results"]) == ["1 file of 65 MiB", "20 files of 64 KiB"]
     for found in report["results"].values():
         for way in ("up", "down"):

@@ -18,7 +18,7 @@ from holdfast.ports import ObjectStore
 from holdfast.service.staging import GrantMaker
 from holdfast.settings import Platform
 from holdfast.wire.run import Grant, MultipartGrant, OutputFile
-from tests.support.agent import ask
+from tests.support.agent import ask, order_to_stage
 from tests.support.s3 import REGION, throw_away_s3
 from tests.support.server import serve
 
@@ -91,16 +91,7 @@ def test_what_an_agent_stores_is_what_is_read(
     assert sum(map(len, store.read(key, version, parse(file.digest)))) == file.size_bytes
     (scratch / "outputs" / "model").unlink()
     grant = GrantMaker(store, soon()).download("model", key, version, parse(file.digest), file.size_bytes)
-    (scratch / "code").mkdir()
-    (scratch / "next").mkdir()
-    order = {
-        "scratch": str(scratch / "next"),
-        "code": {"checkout": str(scratch / "code"), "commit": None, "git_directory": None, "path": ""},
-        "parameters": {},
-        "grants": [grant.model_dump(mode="json")],
-        "datasets": [],
-        "data_roots": [],
-    }
+    order = order_to_stage(scratch, grant)
     assert ask("stage", order) == {"result": {}}
     assert (scratch / "next" / "inputs" / "model").read_bytes() == bytes(holes) + body
 

@@ -21,7 +21,7 @@ from holdfast.settings import Platform, Settings
 from holdfast.wire.dataset import DatasetVersion, DatasetVersionRequest, FileEntry, SourceRequest
 from holdfast.wire.run import InputRef
 from tests.contract.conftest import ActAs
-from tests.support.s3 import REGION, S3Server, throw_away_s3
+from tests.support.s3 import S3Server, opened_on, throw_away_s3
 from tests.support.story import Story, digest_of
 
 CONTENT = {"a.csv": b"1,2,3", "b/Größe+&?#%25.csv": b"4,5,6", "b/empty": b"", "c-large": b"x" * (3 << 20)}
@@ -65,13 +65,8 @@ def unversioned(s3: S3Server) -> Landing:
 def platform(settings: Settings, s3: S3Server, landing: Landing, unversioned: Landing) -> Iterator[Platform]:
     allowed = [(name, bucket) for name in PROJECTS for bucket in (f"{landing.bucket}/in/", f"{unversioned.bucket}/")]
     rules = ",".join(f"{name}=s3://{place}" for name, place in [*allowed, *((n, "no-such-bucket/") for n in PROJECTS)])
-    changed = settings.model_copy(update={"s3_endpoint_url": s3.url, "s3_region": REGION, "s3_sources": rules})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-        opened = Platform.open(changed)
+    with opened_on(s3, settings, s3_sources=rules) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,30 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from holdfast.core.access import Caller
+from holdfast.objects.s3 import S3Store
 from holdfast.settings import Platform
+from tests.support.s3 import REGION, S3Server, throw_away_s3
 from tests.support.story import Story
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with throw_away_s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bucket(s3: S3Server) -> str:
+    return s3.create_bucket()
+
+
+@pytest.fixture(scope="module")
+def store(s3: S3Server, bucket: str) -> S3Store:
+    return S3Store(bucket, s3.session(), endpoint_url=s3.url, region=REGION)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,22 +22,11 @@ from holdfast.objects.s3_check import CLOCK_LIMIT_S, CLOCK_WARNING_S, check_cloc
 from holdfast.settings import check_store
 from tests.support.debian import require
 from tests.support.forward import Forwarder
-from tests.support.s3 import REGION, S3Server, throw_away_s3
+from tests.support.s3 import REGION, S3Server
 from tests.support.server import free_ports
 
 HOLDFAST = str(Path(sys.executable).parent / "holdfast")
 NAMES = ["clock", "bucket", "versions", "object lock", "grants", "parts"]
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with throw_away_s3() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def bucket(s3: S3Server) -> str:
-    return s3.create_bucket()
 
 
 def store_of(s3: S3Server, bucket: str, **more: Any) -> S3Store:

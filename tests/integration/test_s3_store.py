@@ -6,7 +6,6 @@ import hashlib
 import secrets
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,27 +24,11 @@ from holdfast.ports import SignedUrl
 from holdfast.settings import Platform, Settings
 from holdfast.wire.model import DecisionRequest
 from holdfast.wire.run import RunFinish
-from tests.support.s3 import REGION, S3Server, throw_away_s3
+from tests.support.s3 import REGION, S3Server
 from tests.support.story import CONTENT, Story
 
 BODY = b"the bytes of a model"
 KEY = "project/run/model"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with throw_away_s3() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def bucket(s3: S3Server) -> str:
-    return s3.create_bucket()
-
-
-@pytest.fixture(scope="module")
-def store(s3: S3Server, bucket: str) -> S3Store:
-    return S3Store(bucket, s3.session(), endpoint_url=s3.url, region=REGION)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +34,7 @@ from holdfast.wire.run import (
     UploadedFile,
     UploadRequest,
 )
-from tests.support.agent import ask, failure, peak_of
+from tests.support.agent import ask, failure, order_to_stage, peak_of
 from tests.support.s3 import REGION, S3Server, throw_away_s3
 from tests.support.story import Story
 
@@ -43,22 +42,6 @@ PART = 64 << 20
 TAIL = b"the last byte and a few more"
 SIZE = PART + len(TAIL)
 MEMORY_MIB = 150
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with throw_away_s3() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def bucket(s3: S3Server) -> str:
-    return s3.create_bucket()
-
-
-@pytest.fixture(scope="module")
-def store(s3: S3Server, bucket: str) -> S3Store:
-    return S3Store(bucket, s3.session(), endpoint_url=s3.url, region=REGION)
 
 
 @pytest.fixture(scope="module")
@@ -133,16 +116,7 @@ def there_and_back(story: Story, scratch: Path, size: int) -> tuple[int, int]:
     inputs = {"model": InputRef(artifact=story.artifact(run, "model"))}
     follower = story.mia.runs.create(story.project, story.run_request(task_id=str(uuid4()), inputs=inputs))
     staging = story.mia.runs.stage(story.project, follower.id)
-    (scratch / "code").mkdir()
-    (scratch / "next").mkdir()
-    order = {
-        "scratch": str(scratch / "next"),
-        "code": {"checkout": str(scratch / "code"), "commit": None, "git_directory": None, "path": ""},
-        "parameters": {},
-        "grants": [grant.model_dump(mode="json") for grant in staging.grants],
-        "datasets": [],
-        "data_roots": [],
-    }
+    order = order_to_stage(scratch, *staging.grants)
     _, peak = peak_of("stage", order)
     place = scratch / "next" / "inputs" / "model"
     with place.open("rb") as back:
@@ -326,16 +300,7 @@ def test_an_input_whose_version_is_gone_is_the_datas_fault(
     assert store.stat(stored.object_key, stored.version_id).digest == parse(file.digest)
     download = story.mia.artifacts.grant_download(story.project, story.artifact(run, "model"))
     s3.client().delete_object(Bucket=bucket, Key=stored.object_key, VersionId=stored.version_id)
-    (scratch / "code").mkdir()
-    (scratch / "next").mkdir()
-    order = {
-        "scratch": str(scratch / "next"),
-        "code": {"checkout": str(scratch / "code"), "commit": None, "git_directory": None, "path": ""},
-        "parameters": {},
-        "grants": [download.model_dump(mode="json")],
-        "datasets": [],
-        "data_roots": [],
-    }
+    order = order_to_stage(scratch, download)
     kind, message = failure("stage", order)
     assert (kind, "are gone" in message) == ("data", True), message
     with pytest.raises(NotFound, match="no such version"):

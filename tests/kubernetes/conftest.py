@@ -18,7 +18,7 @@ from tests.support.kubernetes.data_plane import DataPlane, data_plane
 from tests.support.kubernetes.example import example_image
 from tests.support.kubernetes.own import OwnCluster, own_cluster
 from tests.support.kubernetes.project import KubernetesProject
-from tests.support.s3 import REGION, S3Server, throw_away_s3
+from tests.support.s3 import S3Server, opened_on, throw_away_s3
 
 DAGS = Path(__file__).parent / "dags"
 
@@ -85,15 +85,8 @@ def plane(cluster: Cluster, s3: S3Server) -> DataPlane:
 @pytest.fixture(scope="module")
 def platform(settings: Settings, s3: S3Server, plane: DataPlane) -> Iterator[Platform]:
     """The governance functions with the S3 server as their object store."""
-    changed = settings.model_copy(
-        update={"objects_root": None, "s3_bucket": plane.bucket, "s3_endpoint_url": s3.url, "s3_region": REGION}
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
-        opened = Platform.open(changed)
+    with opened_on(s3, settings, objects_root=None, s3_bucket=plane.bucket) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
+
+    from pydantic import BaseModel
 
 
 def ask(command: str, order: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +28,20 @@ def ask(command: str, order: dict[str, Any]) -> dict[str, Any]:
     report = json.loads(done.stdout)
     assert done.returncode == (1 if "failure" in report else 0)
     return report
+
+
+def order_to_stage(scratch: Path, *grants: BaseModel) -> dict[str, Any]:
+    """Return the order to lay out a Run below `next`, without code, with these inputs."""
+    for name in ("code", "next"):
+        (scratch / name).mkdir()
+    return {
+        "scratch": str(scratch / "next"),
+        "code": {"checkout": str(scratch / "code"), "commit": None, "git_directory": None, "path": ""},
+        "parameters": {},
+        "grants": [grant.model_dump(mode="json") for grant in grants],
+        "datasets": [],
+        "data_roots": [],
+    }
 
 
 def failure(command: str, order: dict[str, Any]) -> tuple[str, str]:

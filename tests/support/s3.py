@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from demo.platform import surrounded
 from demo.supervise import Supervisor
 
+from holdfast.settings import Platform
 from tests.support.debian import require
 from tests.support.server import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from holdfast.settings import Settings
 
 PACKAGES = {
     "ceph": "ceph-common",
@@ -101,6 +105,11 @@ class S3Server:
     access_key: str
     secret_key: str = field(repr=False)
 
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The same as a process finds them in its environment."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
     def session(self, secret_key: str | None = None) -> boto3.Session:
         """Return where a client's credentials come from."""
         return boto3.Session(
@@ -132,6 +141,22 @@ class S3Server:
         """Return the ids of the versions under keys that begin so."""
         found = self.client().list_object_versions(Bucket=bucket, Prefix=prefix)
         return [v["VersionId"] for v in found.get("Versions", []) + found.get("DeleteMarkers", [])]
+
+
+@contextmanager
+def opened_on(server: S3Server, settings: Settings, **more: Any) -> Iterator[Platform]:
+    """Yield the platform of some settings with the server behind it, opened with its owner's credentials.
+
+    Args:
+        server: the server.
+        settings: where everything else is.
+        more: settings that are others, as `s3_bucket`.
+    """
+    changed = settings.model_copy(update={"s3_endpoint_url": server.url, "s3_region": REGION, **more})
+    with surrounded(server.credentials):
+        opened = Platform.open(changed)
+        yield opened
+        opened.close()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from holdfast.dataplane.kubernetes.status import (
     observe,
     progress_of,
     running_since,
+    uid_of,
 )
 
 TIME = "2026-01-01T00:00:00Z"
@@ -139,8 +140,9 @@ def test_a_pod_that_fits_nowhere_says_what_the_scheduler_says() -> None:
 
 def test_what_is_observed_is_what_the_cluster_says_and_the_launcher_counted() -> None:
     message = '{"peak_memory_bytes": 1024, "cpu_seconds": 0.5}'
-    seen = observe(pod(DONE, ended(0, message=message), RUNS))
-    assert (seen.uid, seen.node, seen.image_digest) == ("u", "node1", f"sha256:{'a' * 64}")
+    found = pod(DONE, ended(0, message=message), RUNS)
+    seen = observe(found)
+    assert (uid_of(found), seen.node, seen.image_digest) == ("u", "node1", f"sha256:{'a' * 64}")
     assert (seen.peak_memory_bytes, seen.cpu_seconds) == (1024, 0.5)
 
 

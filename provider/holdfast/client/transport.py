@@ -4,7 +4,7 @@ import random
 import ssl
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from holdfast.core.backoff import back_off
 from holdfast.core.errors import (
     ERRORS,
     HoldfastError,
@@ -35,8 +36,7 @@ _BY_STATUS: dict[int, type[HoldfastError]] = {
     422: InvalidRequest,
     400: InvalidRequest,
 }
-_BASE_DELAY_S = 0.2
-_MAX_DELAY_S = 5.0
+_FIRST_DELAY, _LONGEST_DELAY = timedelta(seconds=0.2), timedelta(seconds=5)
 
 
 class Transport:
@@ -104,7 +104,8 @@ class Transport:
                 )
             if not isinstance(error, Unavailable) or attempt == self._attempts:
                 raise error
-            time.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter
+            delay = back_off(attempt, random.random(), _FIRST_DELAY, _LONGEST_DELAY)  # noqa: S311 - jitter
+            time.sleep(delay.total_seconds())
         raise AssertionError("unreachable")
 
     def _check_is_api(self, response: httpx.Response) -> None:
@@ -125,17 +126,6 @@ def trust(ca_file: str | None) -> ssl.SSLContext | bool:
             f"the certificate authorities in {ca_file!r} cannot be read: {error.strerror or error}",
             remedy="Give a PEM file of the authority that signed the API's certificate",
         ) from None
-
-
-def backoff_s(attempt: int, jitter: float) -> float:
-    """Return how long to wait after an attempt: exponential, bounded by 5 s, with full jitter in its upper half.
-
-    Args:
-        attempt: 1 for the first one.
-        jitter: uniform in [0, 1).
-    """
-    delay = min(_MAX_DELAY_S, _BASE_DELAY_S * 2.0 ** (attempt - 1))
-    return delay / 2 + jitter * delay / 2
 
 
 def _text(value: object) -> str:

@@ -11,7 +11,7 @@ from holdfast.core.errors import (
     PolicyViolation,
     StateConflict,
 )
-from holdfast.core.run import ErrorClass, RunState
+from holdfast.core.run import ErrorClass, RunState, is_terminal
 from holdfast.dataplane.plane import Collected, StepCanceled, StepFailed
 from holdfast.dataplane.publishing import publish_outputs
 from holdfast.ports import Governance
@@ -49,6 +49,12 @@ class RunRecord:
     def __init__(self, governance: Governance, project: str, run: Run, log: Callable[[str], None]) -> None:
         self._governance, self._project, self._log = governance, project, log
         self.run = run
+
+    def check_open(self) -> None:
+        """Return when the Run has not ended; raises StepFailed with how it ended."""
+        run = self.run
+        if is_terminal(run.state):
+            raise StepFailed(run.error_class or ErrorClass.PLATFORM, f"Run {run.id} is {run.state}: {run.cause}")
 
     def start(self, fence: str) -> None:
         """Record that the Run is executed under a fence; raises StateConflict where another execution holds it."""

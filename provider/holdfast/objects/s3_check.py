@@ -5,11 +5,11 @@ It tries rather than believes where trying leaves nothing behind: a bad payload 
 
 import http.client
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
@@ -19,7 +19,7 @@ from holdfast.core.errors import HoldfastError, IntegrityViolation, InvalidReque
 from holdfast.core.parts import PART_BYTES
 from holdfast.objects.checked import PROBE_KEY
 from holdfast.objects.s3_errors import code_of, translated
-from holdfast.ports import SignedUrl, StoreCheck, Upload
+from holdfast.ports import ObjectStore, SignedUrl, StoreCheck
 
 CLOCK_WARNING_S = 60
 CLOCK_LIMIT_S = 300
@@ -29,27 +29,7 @@ _GRANTED, _OTHER = b"x", b"y"
 _MAKE_A_BUCKET = "Make a bucket with `aws s3api create-bucket --object-lock-enabled-for-bucket`, which has both"
 
 
-class Grantor(Protocol):
-    """What is needed of the store that is checked."""
-
-    def grant(
-        self, method: str, key: str, *, version_id: str | None, digest: bytes, size_bytes: int, expires_at: datetime
-    ) -> SignedUrl:
-        """Return a signed URL."""
-        ...
-
-    def begin_upload(
-        self, key: str, *, digest: bytes, size_bytes: int, parts: Sequence[bytes], expires_at: datetime
-    ) -> Upload:
-        """Begin an upload in parts."""
-        ...
-
-    def abort_uploads(self, prefix: str) -> int:
-        """Give uploads up."""
-        ...
-
-
-def check_bucket(store: Grantor, client: Any, bucket: str) -> list[StoreCheck]:
+def check_bucket(store: ObjectStore, client: Any, bucket: str) -> list[StoreCheck]:
     """Return what was found, in the order in which it matters; what a failure hides is not listed.
 
     Raises:
@@ -146,7 +126,7 @@ def _tried(name: str, attempt: Callable[[], StoreCheck]) -> StoreCheck:
         return StoreCheck(name, "cannot be tried", _meaning(error, PROBE_KEY))
 
 
-def _try_whole(store: Grantor, client: Any, bucket: str) -> StoreCheck:
+def _try_whole(store: ObjectStore, client: Any, bucket: str) -> StoreCheck:
     signed = store.grant("PUT", PROBE_KEY, version_id=None, digest=of(_GRANTED), size_bytes=1, expires_at=_soon())
     status, version_id = _put(signed, _OTHER)
     if status >= 300:
@@ -154,7 +134,7 @@ def _try_whole(store: Grantor, client: Any, bucket: str) -> StoreCheck:
     return StoreCheck("grants", "other bytes are taken", _takes_anything(_remove(client, bucket, version_id)))
 
 
-def _try_parts(store: Grantor) -> StoreCheck:
+def _try_parts(store: ObjectStore) -> StoreCheck:
     """Try an upload in two parts, of which the second has one byte; nothing of it is completed."""
     try:
         upload = store.begin_upload(

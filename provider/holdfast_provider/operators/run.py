@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from holdfast_provider.operators.task import HoldfastOperator
@@ -26,19 +26,15 @@ class RunningOperator(HoldfastOperator):
 
     Args:
         kubernetes_conn_id: connection to the cluster, for Projects whose data plane that is.
-        deferrable: whether a Run on Kubernetes is waited for in the triggerer, and not by a worker.
     """
 
     _local: "LocalRun | None" = None
     _pods: "PodRun | None" = None
     _is_killed = False
 
-    def __init__(
-        self, *, kubernetes_conn_id: str = DEFAULT_KUBERNETES_CONN, deferrable: bool = True, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, kubernetes_conn_id: str = DEFAULT_KUBERNETES_CONN, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kubernetes_conn_id = kubernetes_conn_id
-        self.deferrable = deferrable
 
     def present(self, context: Any, governance: "Governance", project: str, run: "Run") -> Any:
         """Return what the task returns, given its Run, succeeded."""
@@ -56,7 +52,7 @@ class RunningOperator(HoldfastOperator):
         self.log.info("Run %s, seal %s", run.id, run.seal)
         if run.state is not RunState.SUCCEEDED:
             if run.data_plane == DataPlaneKind.KUBERNETES:
-                run = self._execute_in_pod(context, governance, project, run)
+                run = self._go_on(context, self._pod_run(context, governance, project, run), project, run)
             else:
                 run = self._execute_here(context, hook, governance, project, run)
         return self.present(context, governance, project, run)
@@ -69,13 +65,10 @@ class RunningOperator(HoldfastOperator):
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             found = governance.runs.get(project, UUID(run))
-            self._pods = self._pod_run(context, governance, project, found)
+            pods = self._pod_run(context, governance, project, found)
             if event["event"] == EXPIRED:
-                self._pods.expire()
-            if is_staged:
-                ended = self._ended(context, project, found)
-            else:
-                ended = self._execute_in_pod(context, governance, project, found)
+                pods.expire()
+            ended = self._end(pods, project, found) if is_staged else self._go_on(context, pods, project, found)
             return self.present(context, governance, project, ended)
 
     def at(self, point: str) -> None:
@@ -96,40 +89,33 @@ class RunningOperator(HoldfastOperator):
             self._local.cancel()
         return self._local.execute(code_of(context))
 
-    def _execute_in_pod(self, context: Any, governance: "Governance", project: str, run: "Run") -> "Run":
+    def _go_on(self, context: Any, pods: "PodRun", project: str, run: "Run") -> "Run":
+        """Begin a Run in its pod, or find how far it is, and return it once it has ended; defers until then."""
         from holdfast.dataplane.kubernetes.status import Ended, Waiting
         from holdfast_provider.binding import code_of
 
-        self._pods = self._pod_run(context, governance, project, run)
-        progress, is_staged = self._pods.begin(code_of(context))
+        progress, is_staged = pods.begin(code_of(context))
         if isinstance(progress, Ended):
-            return self._pods.end()
+            return pods.end()
         cause = f": {progress.cause}" if isinstance(progress, Waiting) else ""
         self.log.info("Run %s goes on in its pod%s", run.id, cause)
-        self._wait(context, project, run, is_staged=is_staged)
-        raise AssertionError("deferring raises")
+        return self._wait(pods, project, run, is_staged=is_staged)
 
-    def _ended(self, context: Any, project: str, run: "Run") -> "Run":
+    def _end(self, pods: "PodRun", project: str, run: "Run") -> "Run":
         from holdfast.dataplane.kubernetes.status import Ended
 
-        if self._pods is None:
-            raise RuntimeError("a Run is ended after it was begun")
-        if isinstance(self._pods.progress(), Ended):
-            return self._pods.end()
+        if isinstance(pods.progress(), Ended):
+            return pods.end()
         # A watch may end before what it waited for: look again.
-        self._wait(context, project, run, is_staged=True)
-        raise AssertionError("deferring raises")
+        return self._wait(pods, project, run, is_staged=True)
 
-    def _wait(self, context: Any, project: str, run: "Run", *, is_staged: bool) -> None:
+    def _wait(self, pods: "PodRun", project: str, run: "Run", *, is_staged: bool) -> NoReturn:
         from holdfast.dataplane.kubernetes.manifest import deadline_s, pod_name
         from holdfast.dataplane.kubernetes.run import START_TIMEOUT_S
         from holdfast_provider.triggers.run import RunTrigger
 
-        del context
-        if self._pods is None:
-            raise RuntimeError("a Run is waited for after it was begun")
         trigger = RunTrigger(
-            namespace=self._pods.namespace,
+            namespace=pods.namespace,
             pod=pod_name(run),
             kubernetes_conn_id=self.kubernetes_conn_id,
             conn_id=self.conn_id,
@@ -143,11 +129,14 @@ class RunningOperator(HoldfastOperator):
         # Beyond what the trigger itself waits for: Airflow's own timeout would leave the pod behind.
         timeout = timedelta(seconds=2 * START_TIMEOUT_S + deadline_s(run))
         self.defer(trigger=trigger, method_name="resume", kwargs=more, timeout=timeout)
+        raise AssertionError("deferring raises")
 
     def _pod_run(self, context: Any, governance: "Governance", project: str, run: "Run") -> "PodRun":
+        """Return what brings the Run further, where `on_kill` finds it."""
         from holdfast_provider.pods import pod_run
 
-        return pod_run(governance, project, run, self.kubernetes_conn_id, self.log.info, context, self.at)
+        self._pods = pod_run(governance, project, run, self.kubernetes_conn_id, self.log.info, context, self.at)
+        return self._pods
 
     def on_kill(self) -> None:
         """Ask the user's command and everything that it started to end; `execute` records the end."""

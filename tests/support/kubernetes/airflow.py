@@ -46,7 +46,7 @@ def on_cluster(plane: DataPlane, image: str) -> Plane:
             "HOLDFAST_S3_REGION": REGION,
             "HOLDFAST_S3_SOURCES": f"{PROJECT}=s3://{landing}/{LANDING}",
         },
-        service={"AWS_ACCESS_KEY_ID": plane.s3.access_key, "AWS_SECRET_ACCESS_KEY": plane.s3.secret_key},
+        service=plane.s3.credentials,
         shared={
             "AIRFLOW__HOLDFAST__AGENT_IMAGE": plane.agent,
             # Each task imports for seconds: more of them at a time only starve each other.

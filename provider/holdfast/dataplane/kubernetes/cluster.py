@@ -18,7 +18,6 @@ from urllib3.exceptions import HTTPError
 from websocket import WebSocketException
 
 from holdfast.core.errors import Unavailable
-from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.manifest import agent_command
 from holdfast.dataplane.kubernetes.refusal import refusal_of
 from holdfast.dataplane.plane import StepFailed, failure_of
@@ -26,7 +25,6 @@ from holdfast.dataplane.plane import StepFailed, failure_of
 Pod = dict[str, Any]
 _PIECE_BYTES = 256 << 10
 _PAGE = 500
-_TIMEOUT_S = 30
 _ORDER_TIMEOUT_S = 3600
 
 
@@ -50,33 +48,29 @@ class Cluster:
         """
         namespace = manifest["metadata"]["namespace"]
         try:
-            with _answered("create pods", namespace):
+            with _answered("create pods", namespace, 409):
                 return _json(self._core.create_namespaced_pod(namespace, manifest, **_RAW))
         except ApiException as error:
-            if error.status == 409 and "AlreadyExists" in str(error.body):
+            if "AlreadyExists" in str(error.body):
                 return None
             raise refusal_of(error.status, error.body, "create pods", namespace) from None
 
     def find_pod(self, namespace: str, name: str) -> Pod | None:
         """Return a pod, None where there is none; raises StepFailed, Unavailable."""
         try:
-            with _answered("get pods", namespace):
+            with _answered("get pods", namespace, 404):
                 return _json(self._core.read_namespaced_pod(name, namespace, **_RAW))
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise refusal_of(error.status, error.body, "get pods", namespace) from None
+        except ApiException:
+            return None
 
     def delete_pod(self, namespace: str, name: str, uid: str) -> bool:
         """Delete exactly the pod with this UID; return whether it was there. Raises StepFailed, Unavailable."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         try:
-            with _answered("delete pods", namespace):
+            with _answered("delete pods", namespace, 404, 409):
                 self._core.delete_namespaced_pod(name, namespace, body=body, **_RAW)
-        except ApiException as error:
-            if error.status in (404, 409):
-                return False
-            raise refusal_of(error.status, error.body, "delete pods", namespace) from None
+        except ApiException:
+            return False
         return True
 
     def mark_pod(
@@ -85,21 +79,16 @@ class Cluster:
         """Give exactly the pod with this UID labels and annotations; return whether it was there. Raises StepFailed, Unavailable."""
         body = {"metadata": {"uid": uid, "labels": dict(labels), "annotations": dict(annotations)}}
         try:
-            with _answered("patch pods", namespace):
+            with _answered("patch pods", namespace, 404, 409):
                 self._core.patch_namespaced_pod(name, namespace, body, **_RAW)
-        except ApiException as error:
-            if error.status in (404, 409):
-                return False
-            raise refusal_of(error.status, error.body, "patch pods", namespace) from None
+        except ApiException:
+            return False
         return True
 
     def namespace(self, name: str) -> dict[str, Any]:
         """Return a namespace; raises StepFailed where there is none, Unavailable."""
-        try:
-            with _answered("get namespaces", name):
-                return _json(self._core.read_namespace(name, **_RAW))
-        except ApiException as error:
-            raise refusal_of(error.status, error.body, "get namespaces", name) from None
+        with _answered("get namespaces", name):
+            return _json(self._core.read_namespace(name, **_RAW))
 
     def pods(self, selector: str, namespace: str | None = None) -> Iterator[Pod]:
         """Yield the pods that a label selector finds, page by page, so that memory stays flat; raises StepFailed, Unavailable."""
@@ -109,15 +98,12 @@ class Cluster:
             more: dict[str, Any] = {"label_selector": selector, "limit": _PAGE, **_RAW}
             if token:
                 more["_continue"] = token
-            try:
-                with _answered("list pods", where):
-                    page = _json(
-                        self._core.list_namespaced_pod(namespace, **more)
-                        if namespace
-                        else self._core.list_pod_for_all_namespaces(**more)
-                    )
-            except ApiException as error:
-                raise refusal_of(error.status, error.body, "list pods", where) from None
+            with _answered("list pods", where):
+                page = _json(
+                    self._core.list_namespaced_pod(namespace, **more)
+                    if namespace
+                    else self._core.list_pod_for_all_namespaces(**more)
+                )
             yield from page["items"]
             token = page["metadata"].get("continue")
             if not token:
@@ -132,31 +118,25 @@ class Cluster:
             left = deadline - time.monotonic()
             if pod is None or left <= 0:
                 return
-            try:
-                with _answered("watch pods", namespace):
-                    response = self._core.list_namespaced_pod(
-                        namespace,
-                        field_selector=f"metadata.name={name}",
-                        resource_version=pod["metadata"]["resourceVersion"],
-                        watch=True,
-                        timeout_seconds=max(1, int(left)),
-                        **_RAW,
-                    )
-                    for line in _lines(response):
-                        event = json.loads(line)
-                        if event["type"] == "ERROR":
-                            break
-                        yield None if event["type"] == "DELETED" else event["object"]
-            except ApiException as error:
-                raise refusal_of(error.status, error.body, "watch pods", namespace) from None
+            with _answered("watch pods", namespace):
+                response = self._core.list_namespaced_pod(
+                    namespace,
+                    field_selector=f"metadata.name={name}",
+                    resource_version=pod["metadata"]["resourceVersion"],
+                    watch=True,
+                    timeout_seconds=max(1, int(left)),
+                    **_RAW,
+                )
+                for line in _lines(response):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        break
+                    yield None if event["type"] == "DELETED" else event["object"]
 
     def time(self) -> datetime:
         """Return the cluster's time; raises StepFailed, Unavailable."""
-        try:
-            with _answered("get its version", "the cluster"):
-                response = VersionApi(self._client).get_code(**_RAW)
-        except ApiException as error:
-            raise refusal_of(error.status, error.body, "get its version", "the cluster") from None
+        with _answered("get its version", "the cluster"):
+            response = VersionApi(self._client).get_code(**_RAW)
         return parsedate_to_datetime(response.headers["Date"])
 
     def may(self, verb: str, resource: str, namespace: str) -> bool:
@@ -168,11 +148,8 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": asked},
         }
-        try:
-            with _answered("create selfsubjectaccessreviews", "the cluster"):
-                answer = _json(AuthorizationV1Api(self._client).create_self_subject_access_review(review, **_RAW))
-        except ApiException as error:
-            raise refusal_of(error.status, error.body, "create selfsubjectaccessreviews", "the cluster") from None
+        with _answered("create selfsubjectaccessreviews", "the cluster"):
+            answer = _json(AuthorizationV1Api(self._client).create_self_subject_access_review(review, **_RAW))
         return bool(answer["status"]["allowed"])
 
     def dry_run(self, manifest: Pod) -> StepFailed | None:
@@ -181,8 +158,8 @@ class Cluster:
         try:
             with _answered("create pods", namespace):
                 self._core.create_namespaced_pod(namespace, manifest, dry_run="All", **_RAW)
-        except ApiException as error:
-            return refusal_of(error.status, error.body, "create pods", namespace)
+        except StepFailed as refusal:
+            return refusal
         return None
 
     def ask(
@@ -201,7 +178,7 @@ class Cluster:
             Unavailable: no report came; the order may have been carried out, and may be given again.
         """
         try:
-            with _answered("create pods/exec", namespace):
+            with _reached("create pods/exec", namespace):
                 said = self._exec(namespace, name, container, agent_command(command), _framed(order or {}, content))
         except ApiException as error:
             if error.status in (401, 403):
@@ -306,16 +283,23 @@ def _lines(response: Any) -> Iterator[bytes]:
 
 
 @contextmanager
-def _answered(what: str, where: str) -> Iterator[None]:
+def _answered(right: str, where: str, *expected: int) -> Iterator[None]:
+    """Turn what a call raises into our errors, but for refusals with an expected status, which mean something to its caller."""
+    try:
+        with _reached(right, where):
+            yield
+    except ApiException as error:
+        if error.status in expected:
+            raise
+        raise refusal_of(error.status, error.body, right, where) from None
+
+
+@contextmanager
+def _reached(right: str, where: str) -> Iterator[None]:
     try:
         yield
     except (HTTPError, WebSocketException, OSError) as error:
         raise Unavailable(
-            f"the cluster does not answer when asked to {what} in {where} ({type(error).__name__})",
+            f"the cluster does not answer when asked to {right} in {where} ({type(error).__name__})",
             remedy="Check the kubeconfig's server and the network to it",
         ) from None
-
-
-def given_up(error: Unavailable) -> StepFailed:
-    """Return a cluster that did not answer as a Run's failure."""
-    return StepFailed(ErrorClass.PLATFORM, str(error))

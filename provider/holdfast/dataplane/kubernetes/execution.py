@@ -5,9 +5,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from holdfast.core.backoff import back_off
 from holdfast.core.errors import Unavailable
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
@@ -15,11 +17,8 @@ from holdfast.dataplane.kubernetes.likeness import differences
 from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, PodSettings, manifest_of, pod_name
 from holdfast.dataplane.kubernetes.status import (
     Broken,
-    Observation,
     Progress,
     Waiting,
-    not_started,
-    observe,
     progress_of,
     uid_of,
 )
@@ -29,6 +28,7 @@ from holdfast.wire.run import Grants, Run, Staging
 
 Result = TypeVar("Result")
 _ATTEMPTS = 4
+_FIRST_DELAY = timedelta(seconds=0.5)
 CODE_LIMIT_BYTES = 256 << 20
 
 
@@ -50,11 +50,6 @@ class PodExecution:
         self._name = pod_name(run)
         self._dress = dress
         self._collected: Collected | None = None
-
-    @property
-    def manifest(self) -> Pod:
-        """The pod as it is to be."""
-        return self._manifest
 
     def ensure_pod(self) -> Pod:
         """Return the Run's pod, made if there is none; raises StepFailed where another pod has its name, or none can be made."""
@@ -112,16 +107,6 @@ class PodExecution:
             "Start a new try",
         )
 
-    @staticmethod
-    def not_started(pod: Pod, waited_s: float) -> StepFailed:
-        """Return the failure of a pod that has waited too long."""
-        return not_started(pod, waited_s)
-
-    @staticmethod
-    def observe(pod: Pod) -> Observation:
-        """Return what is recorded of the pod."""
-        return observe(pod)
-
     def stage(self, code: CodeSource, staging: Staging) -> None:
         """Have code, inputs and parameters put in place, every digest checked; the command starts after that. Raises StepFailed."""
         with tempfile.TemporaryDirectory(prefix="holdfast-code-") as directory:
@@ -157,10 +142,6 @@ class PodExecution:
         """Let the pod end; its outputs are stored and on record. Raises StepFailed, Unavailable."""
         self._ask(AGENT, "release")
 
-    def remove(self, uid: str) -> None:
-        """Delete the pod with this UID, and with it whatever still runs; one that is gone already stays gone."""
-        self._cluster.delete_pod(self._namespace, self._name, uid)
-
     def _ask(
         self, container: str, command: str, order: dict[str, Any] | None = None, content: Path | None = None
     ) -> dict[str, Any]:
@@ -172,5 +153,5 @@ def _repeated(call: Callable[[], Result]) -> Result:
         try:
             return call()
         except Unavailable:
-            time.sleep(0.25 * 2.0**number * (0.5 + random.random() / 2))  # noqa: S311 - jitter, not a secret
+            time.sleep(back_off(number, random.random(), _FIRST_DELAY).total_seconds())  # noqa: S311 - jitter
     return call()

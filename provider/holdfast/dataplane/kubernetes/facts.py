@@ -16,7 +16,7 @@ from holdfast.dataplane.kubernetes.manifest import (
     PodSettings,
     manifest_of,
 )
-from holdfast.dataplane.kubernetes.status import Broken, Ended, made_at, observe, progress_of, uid_of
+from holdfast.dataplane.kubernetes.status import Broken, Ended, image_digest_of, made_at, progress_of, uid_of
 from holdfast.dataplane.plane import StepFailed
 from holdfast.wire.pod import RunStanding
 from holdfast.wire.run import Run
@@ -50,7 +50,7 @@ def pod_facts(pod: Pod, project: str, run: Run | None, settings: Sequence[PodSet
     metadata, labels = pod["metadata"], pod["metadata"].get("labels") or {}
     progress, named = progress_of(pod), run_named(pod)
     failure = progress.failure if isinstance(progress, Broken) else None
-    seen = observe(pod).image_digest if run is not None else None
+    seen = image_digest_of(pod) if run is not None else None
     bound = run.environment_reference.rpartition("@")[2] if run is not None else None
     return PodFacts(
         name=metadata["name"],

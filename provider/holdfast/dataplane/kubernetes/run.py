@@ -16,6 +16,7 @@ from holdfast.dataplane.kubernetes.status import (
     Stageable,
     Waiting,
     is_staged,
+    not_started,
     observe,
     progress_of,
     uid_of,
@@ -104,7 +105,7 @@ class PodRun:
             cause = f"the command ran longer than its deadline of {deadline_s(self._record.run)} s"
             failure = StepFailed(ErrorClass.ENVIRONMENT, cause, "Give it more by execution_timeout")
         else:
-            failure = execution.not_started(pod, START_TIMEOUT_S)
+            failure = not_started(pod, START_TIMEOUT_S)
         self._give_up(failure)
         raise failure
 
@@ -179,19 +180,11 @@ class PodRun:
         return PodExecution(self._record.run, self._cluster, self._settings, self._dress)
 
     def _observed(self) -> Observed | None:
-        if self._pod is None:
-            return None
-        seen = observe(self._pod)
-        return Observed(
-            node=seen.node,
-            image_digest=seen.image_digest,
-            peak_memory_bytes=seen.peak_memory_bytes,
-            cpu_seconds=seen.cpu_seconds,
-        )
+        return observe(self._pod) if self._pod else None
 
     def _recorded(self, step: Callable[[], Result]) -> Result:
         """Do a step; where it fails for good, the Run has failed."""
-        self._check_open()
+        self._record.check_open()
         try:
             return step()
         except (StateConflict, Unavailable):
@@ -204,11 +197,6 @@ class PodRun:
         except BaseException as error:
             self._give_up(self._as_ending(error))
             raise
-
-    def _check_open(self) -> None:
-        run = self._record.run
-        if is_terminal(run.state):
-            raise StepFailed(run.error_class or ErrorClass.PLATFORM, f"Run {run.id} is {run.state}: {run.cause}")
 
     def _fence(self) -> str | None:
         return self._record.run.fence or (uid_of(self._pod) if self._pod else None)

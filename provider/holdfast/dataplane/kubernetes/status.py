@@ -12,6 +12,7 @@ from holdfast.core.canonical import MAX_INTEGER
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, USER
 from holdfast.dataplane.plane import StepFailed
+from holdfast.wire.run import Observed
 
 Pod = dict[str, Any]
 _NOT_STARTED = 126
@@ -52,42 +53,26 @@ class Broken:
 Progress = Waiting | Stageable | Running | Ended | Broken
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What was seen on a pod, for the record.
-
-    Attributes:
-        uid: the pod's, which is the Run's fence.
-        node: where it ran.
-        image_digest: of the user's container as the node resolved it; None where none was started.
-        peak_memory_bytes: of the user's container, as its launcher has said; None where it could not.
-        cpu_seconds: of the same.
-    """
-
-    uid: str
-    node: str | None
-    image_digest: str | None
-    peak_memory_bytes: int | None = None
-    cpu_seconds: float | None = None
-
-
 def uid_of(pod: Pod) -> str:
     """Return the pod's UID."""
     return str(pod["metadata"]["uid"])
 
 
-def observe(pod: Pod) -> Observation:
-    """Return what is recorded of a pod."""
-    image_id = str(_container(pod, USER).get("imageID") or "")
-    digest = image_id.rpartition("@")[2]
+def image_digest_of(pod: Pod) -> str | None:
+    """Return the digest of the user's image as the node resolved it, None where none was started."""
+    digest = str(_container(pod, USER).get("imageID") or "").rpartition("@")[2]
+    return digest if digest.startswith("sha256:") else None
+
+
+def observe(pod: Pod) -> Observed:
+    """Return what is recorded of a pod: where it ran and on which image, and, as its launcher has said, what it used."""
     used = _message(pod)
     memory = _amount(used, "peak_memory_bytes")
-    return Observation(
-        uid_of(pod),
-        pod["spec"].get("nodeName"),
-        digest if digest.startswith("sha256:") else None,
-        int(memory) if memory is not None else None,
-        _amount(used, "cpu_seconds"),
+    return Observed(
+        node=pod["spec"].get("nodeName"),
+        image_digest=image_digest_of(pod),
+        peak_memory_bytes=int(memory) if memory is not None else None,
+        cpu_seconds=_amount(used, "cpu_seconds"),
     )
 
 

@@ -13,7 +13,7 @@ from holdfast.core.run import ErrorClass, is_terminal
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
 from holdfast.dataplane.kubernetes.execution import PodExecution
 from holdfast.dataplane.kubernetes.facts import made_with, pod_facts, run_facts
-from holdfast.dataplane.kubernetes.manifest import QUARANTINED_ANNOTATION, QUARANTINED_LABEL, PodSettings
+from holdfast.dataplane.kubernetes.manifest import QUARANTINED_ANNOTATION, QUARANTINED_LABEL, PodSettings, pod_name
 from holdfast.dataplane.kubernetes.status import Broken, observe, progress_of, uid_of
 from holdfast.dataplane.plane import StepCanceled, StepFailed
 from holdfast.dataplane.record import RunRecord
@@ -21,7 +21,7 @@ from holdfast.ops.reconcile.plan import locate, standings
 from holdfast.ports import Governance
 from holdfast.wire.pod import PodRequest, RunStanding
 from holdfast.wire.reconcile import ItemOutcome, PlanItem, ReconcilePlan
-from holdfast.wire.run import Observed, Run
+from holdfast.wire.run import Run
 
 DEFAULT_MAX_AGE = timedelta(minutes=30)
 Probe = Callable[[str], None]
@@ -171,7 +171,7 @@ class _Applier:
         if standing is None:
             raise _Moot("there is no such Run")
         run = standing.run
-        pod = self._cluster.find_pod(item.namespace, f"run-{run.id}")
+        pod = self._cluster.find_pod(item.namespace, pod_name(run))
         facts = pod_facts(pod, item.project, run, self._settings(item)) if pod else None
         decision = decide_run(run_facts(standing), facts, self._now, self._graces)
         _check_same(item, decision)
@@ -195,11 +195,10 @@ class _Applier:
         settings = made_with(pod, run, self._settings(item))
         if settings is None:
             raise _Moot("its pod is another now")
-        seen = observe(pod)
         execution = PodExecution(run, self._cluster, settings)
         record = RunRecord(self._governance, item.project, run, lambda _: None)
         try:
-            ended = record.succeed(seen.uid, 0, execution, Observed(node=seen.node, image_digest=seen.image_digest))
+            ended = record.succeed(uid_of(pod), 0, execution, observe(pod))
         except (StepFailed, InvalidRequest, IntegrityViolation) as failure:
             # What it has written cannot be registered. Every other refusal is about us, and says nothing about the Run.
             if isinstance(failure, StepFailed) and failure.error_class not in (ErrorClass.USER, ErrorClass.DATA):
@@ -211,10 +210,8 @@ class _Applier:
 
     def _end(self, item: PlanItem, run: Run, ending: BaseException, pod: Pod | None) -> str:
         said: list[str] = []
-        seen = observe(pod) if pod is not None else None
-        observed = Observed(node=seen.node, image_digest=seen.image_digest) if seen is not None else None
         record = RunRecord(self._governance, item.project, run, said.append)
-        record.fail(ending, run.fence, observed)
+        record.fail(ending, run.fence, observe(pod) if pod is not None else None)
         if is_terminal(record.run.state):
             return f"{record.run.state}: {record.run.cause}"
         found = self._governance.runs.get(item.project, run.id)
