@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ PACKAGES = {
 }
 REGION = "us-east-1"
 _DEADLINE_S = 60
+# A new monitor empties its register of clients when it reads the first one it has written, and refuses whoever connects at that
+# moment, before it has looked at the command: so the command can be repeated.
+_NOT_KNOWN_YET = "EPERM: problem getting command descriptions"
 _CONFIGURATION = """
 [global]
 fsid = {fsid}
@@ -232,6 +236,14 @@ def _start(root: Path, group: Supervisor, capacity: int, *, is_swept: bool, host
 
 
 def _run(root: Path, command: str, *arguments: str) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while (refusal := _refusal_of(root, command, *arguments)) is not None:
+        if _NOT_KNOWN_YET not in refusal or time.monotonic() > deadline:
+            raise RuntimeError(f"{command} {' '.join(arguments[:2])} failed: {refusal[-1000:]}")
+        time.sleep(0.1)
+
+
+def _refusal_of(root: Path, command: str, *arguments: str) -> str | None:
     done = subprocess.run(
         [command, *arguments],
         capture_output=True,
@@ -240,8 +252,7 @@ def _run(root: Path, command: str, *arguments: str) -> None:
         timeout=_DEADLINE_S,
         env=_environment(root),
     )
-    if done.returncode != 0:
-        raise RuntimeError(f"{command} {' '.join(arguments[:2])} failed: {done.stderr[-1000:]}")
+    return None if done.returncode == 0 else done.stderr
 
 
 def _environment(root: Path) -> dict[str, str]:
