@@ -111,7 +111,10 @@ class Settings(_Environment):
     api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
     body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
     grant_lifetime_s: int = Field(
-        default=900, ge=10, le=86400, description="seconds after which a grant no longer moves an object's bytes"
+        default=900,
+        ge=10,
+        le=86400,
+        description="seconds after which a grant no longer moves an object's bytes; one more for each 4 MiB that are moved with it",
     )
     pool_size: int = Field(default=10, ge=1, le=200, description="database connections at most, kept open")
 

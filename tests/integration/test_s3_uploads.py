@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from holdfast.core.access import Caller
-from holdfast.core.digest import of, parse
+from holdfast.core.digest import of, parse, text_of
 from holdfast.core.errors import IntegrityViolation, NotFound, StateConflict
 from holdfast.dataplane.publishing import publish_outputs
 from holdfast.objects.s3 import S3Store
@@ -286,6 +286,17 @@ def test_a_grant_that_ends_in_the_middle_of_an_upload_is_named(story: Story, scr
     late = grant.model_copy(update={"parts": short, "expires_at": until})
     kind, message = failure("publish", order_of(scratch, late))
     assert (kind, "expired at" in message, "Signature" in message) == ("platform", True, False), message
+
+
+def test_a_grant_lasts_as_long_as_its_bytes_take(story: Story) -> None:
+    digest = text_of(of(b"part"))
+    for count, lasts in ((2, 900 + 32), (1000, 900 + 16_000)):
+        file = OutputFile(name="model", digest=digest, size_bytes=count * PART, parts=[digest] * count)
+        grant = granted(story, started(story), file)
+        left = (grant.expires_at - datetime.now(UTC)).total_seconds()
+        assert lasts - 60 < left <= lasts
+        [signed] = parse_qs(urlsplit(grant.parts[-1].url).query)["X-Amz-Expires"]
+        assert lasts - 60 < int(signed) <= lasts
 
 
 def test_an_input_whose_version_is_gone_is_the_datas_fault(

@@ -87,13 +87,13 @@ class ArtifactService:
 
     def grant_download(self, name: str, artifact: UUID) -> Grant:
         """Return leave to read an Artifact's bytes; raises NotFound, StateConflict where they are gone."""
-        maker = GrantMaker.of(self.objects, self.grant_lifetime_s)
         with self.transactions.read(Permission.ARTIFACT_CONTENT, name) as (connection, found):
             row = _artifact(connection, found.project_id, name, artifact)
         if row.state == "purged":
             raise StateConflict(
                 f"Artifact {artifact} is purged; its bytes are gone", remedy="Its record and certificate remain"
             )
+        maker = GrantMaker.of(self.objects, self.grant_lifetime_s, row.size_bytes)
         return maker.download(row.name, row.object_key, row.version_id, row.digest, row.size_bytes)
 
 

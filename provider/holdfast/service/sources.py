@@ -5,12 +5,13 @@ The service itself reads none of it: who holds the grants does.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
 from holdfast.core.digest import text_of
 from holdfast.core.errors import NotFound
+from holdfast.core.lifetime import lifetime
 from holdfast.core.names import check_path
 from holdfast.core.sources import S3Location, SourceRules
 from holdfast.ports import SourceListing, SourceStore
@@ -19,7 +20,7 @@ from holdfast.wire.dataset import SourceGrant, SourceGrants, SourceRequest
 from holdfast.wire.run import Grant
 
 PAGE_BYTES = 16 << 30
-"""So much can be read before the grants of a page end, at 20 MB/s and with the default lifetime."""
+"""So much is read under the grants of one page; how long they are good follows from it (core/lifetime.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def grant_page(
         if request.cursor is None and listing.next is None:
             raise nothing_at(location)
         return SourceGrants(files=[], next=listing.next)
-    expires_at = datetime.now(UTC) + timedelta(seconds=lifetime_s)
+    expires_at = datetime.now(UTC) + lifetime(lifetime_s, sum(found.size_bytes for found in listing.objects))
     made = SourceGrants(files=list(_granted(location, store, listing, expires_at)), next=listing.next)
 
     def apply(change: Change) -> SourceGrants:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Literal
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 from holdfast.core.access import Permission
 from holdfast.core.digest import parse, text_of
 from holdfast.core.errors import StateConflict
+from holdfast.core.lifetime import lifetime
 from holdfast.core.parts import part_sizes
 from holdfast.core.run import RunState, is_terminal
 from holdfast.ports import ObjectStore, SignedUrl
@@ -44,9 +46,9 @@ class GrantMaker:
     expires_at: datetime
 
     @classmethod
-    def of(cls, objects: ObjectStore, lifetime_s: int) -> "GrantMaker":
-        """Return a maker whose grants expire after a lifetime, by this process's clock, which also checks them."""
-        return cls(objects, datetime.now(UTC) + timedelta(seconds=lifetime_s))
+    def of(cls, objects: ObjectStore, least_s: int, size_bytes: int) -> "GrantMaker":
+        """Return a maker whose grants move so many bytes in all, and expire by this process's clock, which also checks them."""
+        return cls(objects, datetime.now(UTC) + lifetime(least_s, size_bytes))
 
     def download(self, name: str, key: str, version_id: str, digest: bytes, size_bytes: int) -> Grant:
         """Return leave to read one version of one object."""
@@ -107,7 +109,6 @@ class StagingService:
 
     def stage(self, name: str, run: UUID) -> Staging:
         """Return what an agent needs to put the Run's inputs in place; raises StateConflict where the Run has ended."""
-        maker = GrantMaker.of(self.objects, self.grant_lifetime_s)
         with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
             _check_open(run, outputs_of(connection, found.project_id, name, run).state)
             bound = RunInputRow.run_id == run
@@ -127,6 +128,8 @@ class StagingService:
                 .where(bound)
             ).all()
             files = {version.id: _files(connection, version.id) for version in versions}
+        size_bytes = sum(sized.size_bytes for sized in (*artifacts, *chain.from_iterable(files.values())))
+        maker = GrantMaker.of(self.objects, self.grant_lifetime_s, size_bytes)
         grants = [maker.download(a.input_name, a.object_key, a.version_id, a.digest, a.size_bytes) for a in artifacts]
         datasets = []
         for version in versions:
@@ -149,11 +152,11 @@ class StagingService:
 
     def grant_uploads(self, name: str, run: UUID, request: UploadRequest) -> Grants:
         """Return leave to store these outputs of a Run; raises InvalidRequest for one that was not declared."""
-        maker = GrantMaker.of(self.objects, self.grant_lifetime_s)
         with self.transactions.read(Permission.RUN_WRITE, name, Permission.RUN_RECONCILE) as (connection, found):
             row = outputs_of(connection, found.project_id, name, run)
             _check_open(run, row.state)
             check_declared(run, row.outputs, (file.name for file in request.files))
+        maker = GrantMaker.of(self.objects, self.grant_lifetime_s, sum(file.size_bytes for file in request.files))
         made = [maker.upload(object_key(found.project_id, run, file.name), file) for file in request.files]
         return Grants(
             grants=[grant for grant in made if isinstance(grant, Grant)],
