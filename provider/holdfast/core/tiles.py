@@ -1,0 +1,108 @@
+"""How a log's tree lies in files: tiles of 256 hashes of one level, and bundles of 256 entries. Names and sizes only; pure.
+
+Source: C2SP tlog-tiles.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from holdfast.core.errors import IntegrityViolation
+from holdfast.core.merkle import HASH_BYTES, Nodes, node_hash
+
+WIDTH = 256
+HEIGHT = 8
+ENTRY_LIMIT_BYTES = (1 << 16) - 1
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A run of hashes of one level of the tree.
+
+    Attributes:
+        level: of tiles: 0 holds the leaves, each hash of 1 covers a full tile of 0.
+        index: of the tile in its level.
+        width: number of hashes, 1 to 256.
+    """
+
+    level: int
+    index: int
+    width: int = WIDTH
+
+    @property
+    def path(self) -> str:
+        """Where it lies below the log's prefix."""
+        return f"tile/{self.level}/{_numbered(self.index, self.width)}"
+
+
+def bundle_path(index: int, width: int = WIDTH) -> str:
+    """Return where so many entries from index · 256 on lie below the log's prefix."""
+    return f"tile/entries/{_numbered(index, width)}"
+
+
+def tiles_of(size: int) -> Iterator[Tile]:
+    """Yield every tile of a tree, level by level."""
+    return tiles_between(0, size)
+
+
+def tiles_between(old: int, new: int) -> Iterator[Tile]:
+    """Yield the tiles that a tree of size new has, and one of size old, which it began as, has not, level by level."""
+    level = 0
+    while (count := new >> (HEIGHT * level)) > (before := old >> (HEIGHT * level)):
+        for index in range(before // WIDTH, -(-count // WIDTH)):
+            yield Tile(level, index, min(WIDTH, count - index * WIDTH))
+        level += 1
+
+
+def tile_holding(level: int, index: int, size: int) -> tuple[Tile, int]:
+    """Return the tile from which the node (level, index) of a tree follows, and the place of the first hash that is under it."""
+    tile_level, above = divmod(level, HEIGHT)
+    number, place = divmod(index << above, WIDTH)
+    count = size >> (HEIGHT * tile_level)
+    return Tile(tile_level, number, min(WIDTH, count - number * WIDTH)), place
+
+
+def node_in(hashes: bytes, level: int, place: int) -> bytes:
+    """Return the node of a level, counted from the tile's own, whose first hash in the tile has this place."""
+    if level == 0:
+        return hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+    half = 1 << (level - 1)
+    return node_hash(node_in(hashes, level - 1, place), node_in(hashes, level - 1, place + half))
+
+
+def packed(entries: list[bytes]) -> bytes:
+    """Return a bundle of entries.
+
+    Args:
+        entries: 1 to 256 of them, of up to 65 535 bytes each.
+    """
+    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+
+
+def unpacked(bundle: bytes) -> list[bytes]:
+    """Return the entries of a bundle; raises IntegrityViolation where it ends within one."""
+    entries, place = [], 0
+    while place < len(bundle):
+        end = place + 2 + int.from_bytes(bundle[place : place + 2], "big")
+        if end > len(bundle) or place + 2 > len(bundle):
+            raise IntegrityViolation("a bundle of entries ends within an entry")
+        entries.append(bundle[place + 2 : end])
+        place = end
+    return entries
+
+
+def nodes_of(read: Callable[[Tile], bytes], size: int) -> Nodes:
+    """Return the nodes of a tree of a size whose tiles somebody reads; each tile is asked for as often as it is needed."""
+
+    def node(level: int, index: int) -> bytes:
+        tile, place = tile_holding(level, index, size)
+        return node_in(read(tile), level % HEIGHT, place)
+
+    return node
+
+
+def _numbered(index: int, width: int) -> str:
+    parts = [f"{index % 1000:03}"]
+    while index := index // 1000:
+        parts.append(f"x{index % 1000:03}")
+    return "/".join(reversed(parts)) + (f".p/{width}" if width < WIDTH else "")
