@@ -8,12 +8,14 @@ Source: RFC 9162 section 2.1; the trees and proofs are those of RFC 6962, too.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from holdfast.core.errors import IntegrityViolation
 
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
+Result = TypeVar("Result")
 Nodes = Callable[[int, int], bytes]
 """Returns the hash of the node of a level and an index; only asked for nodes that are full."""
 
@@ -129,63 +131,65 @@ def prove_consistency(old: int, new: int, nodes: Nodes) -> list[bytes]:
 
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
-    """Return the root of the tree of a size that has this leaf at this index, by its proof (RFC 9162, 2.1.3.2).
+    """Return the root of the tree of a size that has this leaf at this index, by its inclusion proof.
 
     Raises:
         IntegrityViolation: there is no such leaf, or the proof has another length.
     """
     if not 0 <= index < size:
         raise IntegrityViolation(f"a tree of size {size} has no leaf {index}")
-    last, found = size - 1, leaf
-    for sibling in path:
-        if last == 0:
-            raise IntegrityViolation("the inclusion proof is too long")
-        if index & 1 or index == last:
-            found = node_hash(sibling, found)
-            while not index & 1 and index:
-                index, last = index >> 1, last >> 1
-        else:
-            found = node_hash(found, sibling)
-        index, last = index >> 1, last >> 1
-    if last:
-        raise IntegrityViolation("the inclusion proof is too short")
-    return found
+
+    def rebuilt(begin: int, end: int, siblings: Iterator[bytes]) -> bytes:
+        if end - begin == 1:
+            return leaf
+        middle = begin + _split(end - begin)
+        if index < middle:
+            return node_hash(rebuilt(begin, middle, siblings), next(siblings))
+        right = rebuilt(middle, end, siblings)
+        return node_hash(next(siblings), right)
+
+    return _used_up(path, lambda siblings: rebuilt(0, size, siblings), "inclusion")
 
 
 def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, path: Sequence[bytes]) -> None:
-    """Return when the tree with the new root begins with the tree with the old one (RFC 9162, 2.1.4.2).
+    """Return when the tree with the new root begins with the tree with the old one.
 
     Raises:
         IntegrityViolation: it does not, or the proof is not one for these sizes.
     """
-    refusal = IntegrityViolation(f"the tree of size {new} does not begin with the tree of size {old}")
-    if old > new or (old in (0, new) and path):
-        raise refusal
-    if old in (0, new):
-        if (old == new and old_root != new_root) or (old == 0 and old_root != EMPTY_ROOT):
-            raise refusal
-        return
-    rest = list(path)
-    if old & (old - 1) == 0:
-        rest.insert(0, old_root)
-    first, last = old - 1, new - 1
-    while first & 1:
-        first, last = first >> 1, last >> 1
-    if not rest:
-        raise refusal
-    of_old = of_new = rest[0]
-    for sibling in rest[1:]:
-        if last == 0:
-            raise refusal
-        if first & 1 or first == last:
-            of_old, of_new = node_hash(sibling, of_old), node_hash(sibling, of_new)
-            while not first & 1 and first:
-                first, last = first >> 1, last >> 1
-        else:
-            of_new = node_hash(of_new, sibling)
-        first, last = first >> 1, last >> 1
-    if last or of_old != old_root or of_new != new_root:
-        raise refusal
+
+    def rebuilt(begin: int, end: int, siblings: Iterator[bytes]) -> tuple[bytes, bytes]:
+        if old == end:
+            shared = old_root if begin == 0 else next(siblings)
+            return shared, shared
+        middle = begin + _split(end - begin)
+        if old <= middle:
+            of_old, of_new = rebuilt(begin, middle, siblings)
+            return of_old, node_hash(of_new, next(siblings))
+        of_old, of_new = rebuilt(middle, end, siblings)
+        left = next(siblings)
+        return node_hash(left, of_old), node_hash(left, of_new)
+
+    if old == 0:
+        found = _used_up(path, lambda _: (EMPTY_ROOT, new_root), "consistency")
+    elif old <= new:
+        found = _used_up(path, lambda siblings: rebuilt(0, new, siblings), "consistency")
+    else:
+        found = b"", b""
+    if found != (old_root, new_root):
+        raise IntegrityViolation(f"the tree of size {new} does not begin with the tree of size {old}")
+
+
+def _used_up(path: Sequence[bytes], use: Callable[[Iterator[bytes]], Result], kind: str) -> Result:
+    """Return what follows from a proof of which nothing is left."""
+    siblings = iter(path)
+    try:
+        found = use(siblings)
+    except StopIteration:
+        raise IntegrityViolation(f"the {kind} proof is too short") from None
+    if next(siblings, None) is not None:
+        raise IntegrityViolation(f"the {kind} proof is too long")
+    return found
 
 
 def _range_hash(begin: int, end: int, nodes: Nodes) -> bytes:

@@ -1,0 +1,1 @@
+"""The audit ledger: committed events in one order, a tree over them, and what proves it to strangers."""
