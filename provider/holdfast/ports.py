@@ -11,6 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from holdfast.core.errors import HoldfastError
+from holdfast.core.note import VerifierKey
 from holdfast.core.sources import S3Location
 from holdfast.wire import artifact, audit, dataset, model, pod, project, run
 from holdfast.wire.types import Page
@@ -194,6 +195,14 @@ class Governance(Protocol):
     def promotions(self) -> Promotions: ...
     @property
     def audit(self) -> Audit: ...
+
+
+class Signer(Protocol):
+    """A key that signs checkpoints."""
+
+    @property
+    def key(self) -> VerifierKey: ...
+    def sign(self, message: bytes) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

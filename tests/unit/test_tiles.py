@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from holdfast.core.errors import IntegrityViolation
 from holdfast.core.merkle import Frontier, leaf_hash, prove_consistency, prove_inclusion, root
-from holdfast.core.tiles import Tile, bundle_path, nodes_of, packed, tiles_between, tiles_of, unpacked
+from holdfast.core.tiles import Edge, Tile, bundle_path, nodes_of, packed, tiles_between, tiles_of, unpacked
 
 SIZE = 70_000
 
@@ -74,6 +74,23 @@ def test_roots_and_proofs_follow_from_tiles(size: int, data: st.DataObject | Non
     assert root(size, nodes) == root(size, lambda level, place: NODES[level, place])
     assert prove_inclusion(index, size, nodes) == prove_inclusion(index, size, lambda *place: NODES[place])
     assert prove_consistency(index, size, nodes) == prove_consistency(index, size, lambda *place: NODES[place])
+
+
+def test_an_edge_that_grows_and_is_loaded_again_writes_exactly_the_trees_tiles_and_has_its_root() -> None:
+    edge, there = Edge(), {}
+    for number in range(SIZE):
+        if number % 997 == 0 or number in (255, 256, 257, 65_535, 65_536, 65_537):
+            there |= dict(edge.partial())
+            assert set(tiles_of(number)) <= there.keys()
+            assert edge.root() == root(number, lambda *place: NODES[place])
+            edge = Edge.load(there.__getitem__, number)
+        there |= dict(edge.append(leaf_hash(b"%d" % number)))
+    assert all(content == written(tile) for tile, content in there.items())
+
+
+def test_an_edge_is_not_loaded_from_a_tile_of_another_width() -> None:
+    with pytest.raises(IntegrityViolation, match=r"tile/0/000\.p/3 has 64 bytes"):
+        Edge.load(lambda _: bytes(64), 3)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=256))

@@ -3,6 +3,7 @@
 from holdfast.store.tables.audit import AuditEventRow
 from holdfast.store.tables.base import SCHEMA, Table
 from holdfast.store.tables.dataset import DatasetFileRow, DatasetRow, DatasetVersionRow
+from holdfast.store.tables.ledger import LedgerCheckpointRow, LedgerHeadRow, LedgerLeafRow
 from holdfast.store.tables.model import (
     AliasAssignmentRow,
     ModelRow,
@@ -32,6 +33,9 @@ __all__ = [
     "DatasetVersionRow",
     "EnvironmentLockRow",
     "IdempotencyReplyRow",
+    "LedgerCheckpointRow",
+    "LedgerHeadRow",
+    "LedgerLeafRow",
     "ModelRow",
     "ModelVersionArtifactRow",
     "ModelVersionRow",

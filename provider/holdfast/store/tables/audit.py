@@ -29,7 +29,7 @@ class AuditEventRow(Table):
         Index("audit_event_project_ix", "project", "id"),
         Index("audit_event_action_ix", "project", "action", "id"),
         Index("audit_event_target_ix", "target_id", "id"),
-        Index("audit_event_order_ix", "xid"),
+        Index("audit_event_order_ix", "xid", "id"),
     )
 
     id: Mapped[Id]

@@ -1,0 +1,76 @@
+"""Gives committed audit events their indexes, one after the other, for ever.
+
+An event is taken once no transaction is under way any more that could still commit one before it: its own transaction is below all of
+those. So the order is (transaction, event), each event has one index, and none is passed over, however long its transaction took.
+Writers do not wait for it. Two who do it at the same time cannot both give an index: it is a primary key.
+"""
+
+from sqlalchemy import Connection, text
+
+from holdfast.store.prepared import Prepared
+
+BATCH = 10_000
+
+
+def assign_indexes(connection: Connection, limit: int = BATCH) -> int:
+    """Give up to so many events their indexes, in the caller's transaction, and return how many there were.
+
+    Raises:
+        DBAPIError: another sequencer has done it meanwhile (a unique violation); nothing was changed.
+    """
+    head = _HEAD.one(connection)
+    if head.is_same_server:
+        return int(_ASSIGN.one(connection, {"limit": limit}).count)
+    # The database was restored on another server, whose transactions have other numbers, higher ones perhaps than any that this one
+    # has given. What was brought along is committed, so any order does; once there is none of it left, this server's numbers count.
+    count = int(_ASSIGN_RESTORED.one(connection, {"limit": limit}).count)
+    if count < limit:
+        _MOVE_IN.all(connection)
+    return count
+
+
+_SERVER = "(SELECT system_identifier FROM pg_control_system())"
+_NOT_TAKEN = "NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id)"
+_WRITTEN = """
+    leaves AS (
+        INSERT INTO ledger_leaf (index, event_id)
+        SELECT (SELECT size FROM head) + row_number() OVER (ORDER BY xid, id) - 1, id FROM found
+    ), last AS (SELECT xid, id FROM found ORDER BY xid DESC, id DESC LIMIT 1)
+"""
+_HEAD = Prepared(text(f"SELECT server = {_SERVER} AS is_same_server FROM ledger_head"))  # noqa: S608 - our own text
+_ASSIGN = Prepared(
+    text(
+        f"""
+        WITH head AS MATERIALIZED (SELECT size, cursor_xid, cursor_event FROM ledger_head),
+        found AS MATERIALIZED (
+            SELECT e.xid, e.id FROM audit_event e
+            WHERE (e.xid, e.id) > ((SELECT cursor_xid FROM head), (SELECT cursor_event FROM head))
+            AND e.xid < pg_snapshot_xmin(pg_current_snapshot()) AND {_NOT_TAKEN}
+            ORDER BY e.xid, e.id LIMIT :limit
+        ), {_WRITTEN}, moved AS (
+            UPDATE ledger_head SET size = ledger_head.size + (SELECT count(*) FROM found),
+            cursor_xid = last.xid, cursor_event = last.id FROM last
+        )
+        SELECT count(*) AS count FROM found
+        """  # noqa: S608 - our own text
+    )
+)
+_ASSIGN_RESTORED = Prepared(
+    text(
+        f"""
+        WITH head AS MATERIALIZED (SELECT size FROM ledger_head),
+        found AS MATERIALIZED (
+            SELECT '0'::xid8 AS xid, e.id FROM audit_event e WHERE {_NOT_TAKEN} ORDER BY e.id LIMIT :limit
+        ), {_WRITTEN}, moved AS (
+            UPDATE ledger_head SET size = ledger_head.size + (SELECT count(*) FROM found)
+        )
+        SELECT count(*) AS count FROM found
+        """  # noqa: S608 - our own text
+    )
+)
+_MOVE_IN = Prepared(
+    text(
+        f"UPDATE ledger_head SET server = {_SERVER}, cursor_event = '00000000-0000-0000-0000-000000000000',"
+        " cursor_xid = pg_snapshot_xmin(pg_current_snapshot())"  # noqa: S608 - our own text
+    )
+)

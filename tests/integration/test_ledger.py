@@ -1,0 +1,156 @@
+"""The ledger on a real database: every committed event gets one index, is published, and is proved to who has the key alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from holdfast.core.errors import IntegrityViolation
+from holdfast.core.note import Checkpoint
+from holdfast.ledger import verify_proof
+from holdfast.ledger.keys import FileSigner, is_signed
+from holdfast.ledger.place import DirectoryPlace
+from holdfast.ledger.prove import prove_event
+from holdfast.ledger.publish import Publisher
+from holdfast.ledger.sequencer import Sequencer
+from holdfast.service.governance import GovernanceService
+from holdfast.settings import Platform
+from holdfast.wire.project import ProjectRequest
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> FileSigner:
+    return FileSigner.make("example.org/log", tmp_path_factory.mktemp("keys") / "log.key")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log")
+
+
+@pytest.fixture
+def sequencer(platform: Platform, signer: FileSigner, root: Path) -> Sequencer:
+    copies = [DirectoryPlace(root / name) for name in ("worm", "witness")]
+    publisher = Publisher(platform.engine, signer, is_signed, DirectoryPlace(root / "log"), copies)
+    return Sequencer(platform.engine, publisher)
+
+
+def create(admin: GovernanceService, count: int, prefix: str) -> None:
+    for number in range(count):
+        admin.projects.create(ProjectRequest(name=f"{prefix}-{number}", owner="tests"))
+
+
+def events(owner_sql: Any) -> list[Any]:
+    return list(owner_sql.execute(text("SELECT id FROM audit_event ORDER BY id")).scalars())
+
+
+def test_every_event_is_in_the_log_and_proved_by_the_key_alone(
+    admin: GovernanceService,
+    sequencer: Sequencer,
+    owner_sql: Any,
+    platform: Platform,
+    root: Path,
+    signer: FileSigner,
+    tmp_path: Path,
+) -> None:
+    create(admin, 5, "first")
+    size = sequencer.extend()
+    assert size == len(events(owner_sql)) >= 5
+
+    proofs = []
+    for event in events(owner_sql):
+        with platform.engine.connect() as connection:
+            proof = prove_event(connection, DirectoryPlace(root / "log"), event)
+        proofs.append(tmp_path / f"{event}.tlog-proof")
+        proofs[-1].write_text(proof)
+    command = [sys.executable, "-I", "-S", verify_proof.__file__, "--key", str(signer.key), *map(str, proofs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": holds") == size
+    assert "project.created" in done.stdout
+
+
+def test_what_is_added_extends_the_log_and_every_copy_has_every_checkpoint(
+    admin: GovernanceService, sequencer: Sequencer, root: Path
+) -> None:
+    before = sequencer.extend()
+    create(admin, 300, "many")
+    after = sequencer.extend()
+    assert after == before + 300
+    assert sequencer.extend() == after
+    for copy in ("worm", "witness"):
+        kept = sorted((root / copy / "checkpoints").iterdir())
+        assert int(kept[-1].name) == after
+        assert (
+            (root / copy / "checkpoint").read_text()
+            == (root / "log" / "checkpoint").read_text()
+            == kept[-1].read_text()
+        )
+
+
+def test_an_event_of_a_transaction_that_ends_late_is_not_passed_over(
+    admin: GovernanceService, sequencer: Sequencer, platform: Platform, owner_sql: Any
+) -> None:
+    with platform.engine.connect() as slow:
+        slow.execute(text("SELECT pg_current_xact_id()"))
+        create(admin, 3, "fast")
+        waiting = sequencer.extend()
+        assert waiting == len(events(owner_sql)) - 3
+        slow.rollback()
+    assert sequencer.extend() == len(events(owner_sql))
+
+
+def test_two_sequencers_that_work_at_once_give_each_event_one_index(
+    admin: GovernanceService, platform: Platform, signer: FileSigner, root: Path, owner_sql: Any
+) -> None:
+    stop, failed = threading.Event(), []
+
+    def work() -> None:
+        publisher = Publisher(platform.engine, signer, is_signed, DirectoryPlace(root / "log"))
+        try:
+            Sequencer(platform.engine, publisher).run(stop, 0.01)
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    create(admin, 60, "beside")
+    stop.wait(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    count = owner_sql.scalar(text("SELECT count(*) FROM ledger_leaf"))
+    assert count == len(events(owner_sql)) == owner_sql.scalar(text("SELECT max(index) + 1 FROM ledger_leaf"))
+
+
+def test_a_database_that_is_older_than_its_log_publishes_nothing(
+    sequencer: Sequencer, signer: FileSigner, root: Path
+) -> None:
+    sequencer.extend()
+    from holdfast.core.note import signed
+
+    path = root / "log" / "checkpoint"
+    shown = path.read_text()
+    newer = Checkpoint(signer.key.name, 10**6, bytes(32))
+    path.write_text(signed(str(newer), (signer.key, signer.sign)))
+    with pytest.raises(IntegrityViolation, match="older than the log"):
+        sequencer.extend()
+    assert "1000000" in path.read_text()
+    path.write_text(shown)
+    sequencer.extend()
+
+
+@pytest.fixture(autouse=True)
+def _no_lock_is_left(platform: Platform) -> Iterator[None]:
+    yield
+    with platform.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")) == 0
