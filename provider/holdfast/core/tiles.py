@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from holdfast.core.errors import IntegrityViolation
-from holdfast.core.merkle import HASH_BYTES, Nodes, node_hash, root
+from holdfast.core.merkle import HASH_BYTES, Frontier, Nodes, node_hash
 
 WIDTH = 256
 HEIGHT = 8
@@ -95,41 +95,44 @@ class Edge:
     """The right edge of a tree in tiles: all that is needed to extend it, and its root.
 
     Attributes:
-        size: number of leaves.
         levels: of each level of tiles the hashes in the one that is not full.
     """
 
     def __init__(self) -> None:
-        self.size = 0
+        self._frontier = Frontier()
         self.levels: list[list[bytes]] = [[]]
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self._frontier.size
 
     @classmethod
     def load(cls, read: Callable[[Tile], bytes], size: int) -> "Edge":
         """Return the edge of a tree of a size whose tiles somebody reads; raises IntegrityViolation for a tile of another width."""
-        made = cls()
-        made.size, made.levels = size, []
-        while count := size >> (HEIGHT * len(made.levels)):
-            tile = Tile(len(made.levels), count // WIDTH, count % WIDTH)
+        made, level = cls(), 0
+        while count := size >> (HEIGHT * level):
+            tile = Tile(level, count // WIDTH, count % WIDTH)
             hashes = read(tile) if tile.width else b""
             if len(hashes) != tile.width * HASH_BYTES:
                 raise IntegrityViolation(f"{tile.path} has {len(hashes)} bytes, and not {tile.width} hashes")
-            made.levels.append([hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)])
-        made.levels = made.levels or [[]]
+            made._level(level).extend(hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES))
+            level += 1
+        made._frontier = Frontier.of(size, nodes_of(lambda tile: b"".join(made.levels[tile.level]), size))
         return made
 
     def append(self, leaf: bytes) -> Iterator[tuple[Tile, bytes]]:
         """Add a leaf by its hash and yield each tile that is full by it, with its bytes."""
-        self.size += 1
-        self.levels[0].append(leaf)
-        level = 0
-        while len(self.levels[level]) == WIDTH:
-            content = b"".join(self.levels[level])
-            self.levels[level] = []
-            yield Tile(level, (self.size >> (HEIGHT * (level + 1))) - 1), content
-            if level + 1 == len(self.levels):
-                self.levels.append([])
-            self.levels[level + 1].append(node_in(content, HEIGHT, 0))
-            level += 1
+        for height, index, found in self._frontier.append(leaf):
+            if height % HEIGHT:
+                continue
+            level = height // HEIGHT
+            hashes = self._level(level)
+            hashes.append(found)
+            if len(hashes) == WIDTH:
+                content = b"".join(hashes)
+                hashes.clear()
+                yield Tile(level, index // WIDTH), content
 
     def partial(self) -> Iterator[tuple[Tile, bytes]]:
         """Yield the tiles that are not full, with their bytes."""
@@ -139,7 +142,12 @@ class Edge:
 
     def root(self) -> bytes:
         """Return the hash of the whole tree."""
-        return root(self.size, nodes_of(lambda tile: b"".join(self.levels[tile.level]), self.size))
+        return self._frontier.root()
+
+    def _level(self, level: int) -> list[bytes]:
+        if level == len(self.levels):
+            self.levels.append([])
+        return self.levels[level]
 
 
 def nodes_of(read: Callable[[Tile], bytes], size: int) -> Nodes:

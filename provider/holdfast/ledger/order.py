@@ -70,7 +70,7 @@ _ASSIGN_RESTORED = Prepared(
 )
 _MOVE_IN = Prepared(
     text(
-        f"UPDATE ledger_head SET server = {_SERVER}, cursor_event = '00000000-0000-0000-0000-000000000000',"
-        " cursor_xid = pg_snapshot_xmin(pg_current_snapshot())"  # noqa: S608 - our own text
+        "UPDATE ledger_head SET server = (SELECT system_identifier FROM pg_control_system()),"
+        " cursor_event = '00000000-0000-0000-0000-000000000000', cursor_xid = pg_snapshot_xmin(pg_current_snapshot())"
     )
 )

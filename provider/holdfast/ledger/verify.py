@@ -1,0 +1,220 @@
+"""Verifies a whole log: every entry, tile and checkpoint, and every event's row against them, in flat memory.
+
+What does not fit is told with its index, and the look goes on where it can: the first bad index is the one that matters, but how much is
+bad tells what has happened.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from holdfast.core.audit import commitment
+from holdfast.core.errors import IntegrityViolation, NotFound
+from holdfast.core.leaf import leaf_entry
+from holdfast.core.merkle import HASH_BYTES, leaf_hash
+from holdfast.core.note import Check, Checkpoint, VerifierKey, opened
+from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, Tile, bundle_path, unpacked
+from holdfast.ledger.place import Place
+from holdfast.store.engine import read_only
+
+BLOCK = 32 * WIDTH
+"""Entries that are looked at together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it was.
+
+    Attributes:
+        index: of the event it is about; None where it is about no event.
+        what: in words.
+    """
+
+    index: int | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was looked at.
+
+    Attributes:
+        size: of the log, by its checkpoint.
+        root: of its tree.
+        events: rows that were compared; 0 without a database.
+        checkpoints: how many were seen to be of this log.
+        waiting: events in the database that are not in the log yet.
+    """
+
+    size: int
+    root: bytes
+    events: int
+    checkpoints: int
+    waiting: int
+
+
+def open_checkpoint(note: str, keys: Sequence[VerifierKey], check: Check) -> Checkpoint:
+    """Return the checkpoint that one of the keys has signed, of the log that bears its name; raises IntegrityViolation."""
+    said, by = opened(note, keys, check)
+    found = Checkpoint.parse(said)
+    if found.origin not in {key.name for key in by}:
+        raise IntegrityViolation(f"the checkpoint is one of another log, {found.origin!r}")
+    return found
+
+
+class Verification:
+    """One look at a log.
+
+    Args:
+        log: where it is read.
+        keys: that are pinned.
+        check: judges signatures.
+        engine: of the governance database; without it the log is verified by itself.
+        known: checkpoints from outside, by where they are from: this log has to have been what they say.
+        progress: told after each block how many entries were looked at, of how many.
+    """
+
+    def __init__(
+        self,
+        log: Place,
+        keys: Sequence[VerifierKey],
+        check: Check,
+        engine: Engine | None = None,
+        known: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _of: None,
+    ) -> None:
+        self._log, self._keys, self._check, self._engine = log, keys, check, engine
+        self._known, self._progress = known or {}, progress
+        self.findings: list[Finding] = []
+
+    def verify(self) -> Verified:
+        """Look at everything and return what that was; what does not fit is in `findings`.
+
+        Raises:
+            IntegrityViolation: there is no checkpoint that a pinned key has signed, so there is nothing to begin with.
+            NotFound, Unavailable: the log or the database cannot be read.
+        """
+        latest = open_checkpoint(self._log.read(CHECKPOINT).decode(errors="replace"), self._keys, self._check)
+        checkpoints = heapq.merge([(latest.size, "the log's checkpoint", latest.root)], self._outside(), self._kept())
+        edge, rows, seen = Edge(), 0, 0
+        due = next(checkpoints, None)
+        while due is not None and due[0] == 0:
+            due = next(checkpoints, None)
+        for begin in range(0, latest.size, BLOCK):
+            entries = self._entries(begin, min(begin + BLOCK, latest.size))
+            rows += self._compare_rows(begin, entries)
+            for entry in entries:
+                for tile, content in edge.append(leaf_hash(entry)):
+                    self._compare_tile(tile, content)
+                while due is not None and due[0] == edge.size:
+                    self._compare_root(due, edge)
+                    seen, due = seen + 1, next(checkpoints, None)
+            self._progress(edge.size, latest.size)
+            if edge.size < min(begin + BLOCK, latest.size):
+                break
+        if edge.size == latest.size:
+            for tile, content in edge.partial():
+                self._compare_tile(tile, content)
+        for size, what, _ in [due, *checkpoints] if due else ():
+            self._found(edge.size, f"{what} is of {size} events, and the log has {edge.size}")
+        return Verified(edge.size, edge.root(), rows, seen, self._waiting())
+
+    def _found(self, index: int | None, what: str) -> None:
+        self.findings.append(Finding(index, what))
+
+    def _entries(self, begin: int, end: int) -> list[bytes]:
+        """Return the entries that can be read, up to the first that cannot; each is the one of its index."""
+        entries: list[bytes] = []
+        for start in range(begin, end, WIDTH):
+            path = bundle_path(start // WIDTH, min(WIDTH, end - start))
+            try:
+                bundle = unpacked(self._log.read(path))
+            except (NotFound, IntegrityViolation) as error:
+                self._found(start, f"{path}: {error.message}")
+                return entries
+            if len(bundle) != min(WIDTH, end - start):
+                self._found(start + len(bundle), f"{path} has {len(bundle)} entries")
+                return entries
+            entries += bundle
+        return entries
+
+    def _compare_tile(self, tile: Tile, content: bytes) -> None:
+        try:
+            found = self._log.read(tile.path)
+        except NotFound:
+            found = b""
+        if found == content:
+            return
+        what = f"{tile.path} is not the tile of the log's entries" if found else f"{tile.path} is not there"
+        # Of a higher level, the entries themselves or the tiles below tell where.
+        first = next(
+            place
+            for place in range(tile.width)
+            if found[place * HASH_BYTES :][:HASH_BYTES] != content[place * HASH_BYTES :][:HASH_BYTES]
+        )
+        self._found(tile.index * WIDTH + first if tile.level == 0 else None, what)
+
+    def _compare_root(self, due: tuple[int, str, bytes], edge: Edge) -> None:
+        size, what, root = due
+        if root != edge.root():
+            self._found(None, f"{what} of {size} events has another root than the log's entries")
+
+    def _compare_rows(self, begin: int, entries: list[bytes]) -> int:
+        """Compare the rows of some indexes with the log's entries, and each content with its commitment."""
+        if self._engine is None:
+            return 0
+        with read_only(self._engine) as connection:
+            rows = {row.place: row for row in connection.execute(_ROWS, {"begin": begin, "end": begin + len(entries)})}
+        for index, entry in enumerate(entries, begin):
+            row = rows.get(index)
+            if row is None or row.id is None:
+                self._found(index, f"event {index} is not in the database")
+            elif leaf_entry(index, row.id, row.recorded_at, row.commitment) != entry:
+                self._found(index, f"event {index}, {row.id}, is in the database with another time, commitment or id")
+            elif row.content is not None and commitment(row.salt, row.content.encode()) != row.commitment:
+                self._found(index, f"event {index}, {row.id}, has another content than the one that was committed to")
+        return len(rows)
+
+    def _outside(self) -> list[tuple[int, str, bytes]]:
+        """Return the checkpoints that were brought from outside, in order."""
+        opened_ones = [(open_checkpoint(note, self._keys, self._check), name) for name, note in self._known.items()]
+        return sorted((found.size, f"the checkpoint {name}", found.root) for found, name in opened_ones)
+
+    def _kept(self) -> Iterator[tuple[int, str, bytes]]:
+        """Yield the checkpoints in the database, in order, page by page; each has to be signed as it stands there."""
+        size = 0
+        while self._engine is not None:
+            with read_only(self._engine) as connection:
+                page = connection.execute(_CHECKPOINTS, {"size": size}).all()
+            for row in page:
+                try:
+                    noted = open_checkpoint(row.note, self._keys, self._check)
+                    if (noted.size, noted.root) != (row.size, row.root):
+                        self._found(
+                            None, f"the checkpoint of {row.size} events in the database is not the one that was signed"
+                        )
+                except IntegrityViolation as error:
+                    self._found(None, f"the checkpoint of {row.size} events in the database: {error.message}")
+                yield row.size, "the database's checkpoint", row.root
+                size = row.size
+            if not page:
+                return
+
+    def _waiting(self) -> int:
+        if self._engine is None:
+            return 0
+        with read_only(self._engine) as connection:
+            return int(connection.scalar(_WAITING) or 0)
+
+
+_ROWS = text(
+    "SELECT l.index AS place, e.id, e.recorded_at, e.commitment, e.content, e.salt FROM ledger_leaf l"
+    " LEFT JOIN audit_event e ON e.id = l.event_id WHERE l.index >= :begin AND l.index < :end"
+)
+_CHECKPOINTS = text("SELECT size, root, note FROM ledger_checkpoint WHERE size > :size ORDER BY size LIMIT 1000")
+_WAITING = text(
+    "SELECT count(*) FROM audit_event e, ledger_head h WHERE (e.xid, e.id) > (h.cursor_xid, h.cursor_event)"
+    " AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id)"
+)
