@@ -3,7 +3,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
-# As many processes as there are cores, each with a database server of its own; what has many processes itself runs alone.
+# As many processes as there are cores, each with a database server of its own; what has many processes itself runs alone,
+# and ends before the next begins.
 BESIDE := -n auto --dist loadfile
 ALONE := tests/airflow tests/demo tests/kubernetes
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,12 +34,13 @@ contracts: install
 unit: install
 	$(PYTEST) -q $(BESIDE) tests/unit
 
-kubernetes: install ## the Kubernetes that the tests run on, built once from its Go modules
+kubernetes: install ## the Kubernetes that the tests run on, and what judges its policies, built once from their Go modules
 	@$(PYTHON) -m tests.support.kubernetes.binary
+	@$(PYTHON) -m tests.support.kubernetes.policies
 
 test: check kubernetes ## every gate: check, then all suites on real parts, the demo, and the built wheel
 	$(PYTEST) $(BESIDE) tests -m "not soak" $(addprefix --ignore ,tests/unit tests/wheel $(ALONE))
-	$(PYTEST) $(ALONE) -m "not soak"
+	$(foreach suite,$(ALONE),$(PYTEST) $(suite) -m "not soak" &&) true
 	$(MAKE) --no-print-directory wheel
 	@echo "make test: every gate passed"
 

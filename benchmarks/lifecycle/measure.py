@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.lifecycle.journey import CALLS, STEPS, STORING, Client
 from benchmarks.lifecycle.place import Server
+from benchmarks.spread import spread
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -123,16 +124,6 @@ def load(server: Server, postgres: int, clients: int, seconds: float) -> Round:
         raise failures[0]
     service, database, client_cpu = (b - a for a, b in zip(before, after, strict=True))
     return Round([cycle for mine in cycles for cycle in mine], elapsed, service, database, client_cpu)
-
-
-def spread(values: Iterable[float]) -> dict[str, float]:
-    """Return least, median and most."""
-    found = sorted(values)
-    return {
-        "min": round(found[0], 3),
-        "median": round(statistics.median(found), 3),
-        "max": round(found[-1], 3),
-    }
 
 
 def quantile(ordered: list[float], percent: int) -> float:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.support.s3 import S3Server, throw_away_s3
 
+from benchmarks.spread import spread
 from benchmarks.transfer.ways import Agent, Boto3, Files, empty, fresh
 
 _ROOM = 4
@@ -74,23 +75,15 @@ def _result(taken: list[dict[str, dict[str, float]]], size_bytes: int) -> dict[s
     found: dict[str, Any] = {}
     for way in ("up", "down"):
         found[way] = {
-            "ratio": _spread([pair["boto3"][way] / pair["agent"][way] for pair in taken]),
+            "ratio": spread([pair["boto3"][way] / pair["agent"][way] for pair in taken]),
             **{
                 f"{name}_mib_per_s": round(size_bytes / (1 << 20) / statistics.median(p[name][way] for p in taken), 1)
                 for name in ("agent", "boto3")
             },
         }
     with_hashing = [pair["boto3"]["up"] / (pair["agent"]["up"] + pair["agent"]["hashed"]) for pair in taken]
-    found["up"]["ratio_with_hashing"] = _spread(with_hashing)
+    found["up"]["ratio_with_hashing"] = spread(with_hashing)
     return found
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(values), 3),
-        "min": round(min(values), 3),
-        "max": round(max(values), 3),
-    }
 
 
 def _show(results: dict[str, Any], console: Console) -> None:

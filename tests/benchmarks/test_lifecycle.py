@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from benchmarks.lifecycle.journey import CALLS, STEPS
-from benchmarks.lifecycle.measure import quantile, spread
+from benchmarks.lifecycle.measure import quantile
 from benchmarks.lifecycle.wire import Connection
+from benchmarks.spread import spread
 
 from tests.support.benchmark import report_of
 from tests.support.server import free_socket

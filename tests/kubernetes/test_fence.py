@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.client import CoreV1Api
 
-from holdfast.core.errors import StateConflict
-from holdfast.dataplane.kubernetes.manifest import manifest_of
+from holdfast.core.errors import IntegrityViolation, StateConflict
+from holdfast.dataplane.kubernetes.manifest import USER, manifest_of
 from holdfast.dataplane.kubernetes.status import Ended
 from holdfast.dataplane.plane import CodeSource, StepFailed
 from holdfast.wire.run import Run, RunStart
@@ -140,6 +141,26 @@ def test_a_pod_with_another_uid_cannot_finish_a_run(project: KubernetesProject, 
 
     assert failure.value.error_class == "policy"
     assert project.governance.artifacts.list(project.name, run=run.id).items == []
+
+
+def test_a_pod_that_ran_on_another_image_cannot_finish_a_run(project: KubernetesProject, markers: Markers) -> None:
+    run = project.create(*markers.command("another image"), outputs={"out": "out.txt"})
+    project.begin(run)
+    project.until_moved(run)
+    pod = project.pod(run) or {}
+    statuses = copy.deepcopy(pod["status"]["containerStatuses"])
+    [user] = [status for status in statuses if status["name"] == USER]
+    user["imageID"] = f"registry.example/python@sha256:{'a' * 64}"
+    CoreV1Api(project.plane.cluster.api()).patch_namespaced_pod_status(
+        pod["metadata"]["name"], project.name, {"status": {"containerStatuses": statuses}}
+    )
+
+    with pytest.raises(IntegrityViolation, match="another image"):
+        project.pod_run(run).end()
+
+    assert (project.found(run).state, project.found(run).error_class) == ("failed", "data")
+    assert project.governance.artifacts.list(project.name, run=run.id).items == []
+    assert project.pod(run) is None or project.pod(run)["metadata"].get("deletionTimestamp")
 
 
 def test_a_pod_that_starts_before_its_order_runs_nothing(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kubernetes import binary
+from tests.support.kubernetes import binary, go_program
 from tests.support.kubernetes.images import Images
 from tests.support.kubernetes.tree import Directory, File, Link, copy_of_modules
 
@@ -52,7 +52,7 @@ def test_modules_are_copied_without_what_was_compiled_from_them(tmp_path: Path) 
 
 
 def test_without_go_it_is_said_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binary, "_USUAL", str(tmp_path))
+    monkeypatch.setattr(go_program, "_USUAL", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match=r"no `go` on PATH.*HOLDFAST_TEST_KUBECONFIG"):
@@ -80,3 +80,12 @@ def test_a_build_is_kept_by_what_it_was_made_from(tmp_path: Path, monkeypatch: p
     (tmp_path / "go").unlink()
     assert binary.programs() == programs
     assert list(programs.parent.iterdir()) == [programs]
+
+
+def test_a_program_has_the_version_of_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("main.go", "go.sum"):
+        (tmp_path / name).touch()
+    (tmp_path / "go.mod").write_text("module here\n\nrequire example.test/other v1.2.3\n")
+    with pytest.raises(RuntimeError, match=r"go.mod names no version of example.test/this"):
+        go_program.GoProgram("This", tmp_path, "example.test/this").directory()

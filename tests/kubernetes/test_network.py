@@ -1,6 +1,7 @@
 """Runs need nothing of the network but the object store: their NetworkPolicy, put into force as packet filter rules on every node.
 
-The throw-away cluster's network plug-in enforces no NetworkPolicy, so the rules are made from the policy's own object.
+The throw-away cluster's network plug-in enforces no NetworkPolicy, so the rules are made from the policy's own object;
+`test_network_policy.py` asks somebody else whether the two mean the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.kubernetes.own import OwnCluster
+from tests.support.kubernetes.packet_filter import filter_rules
 from tests.support.kubernetes.project import KubernetesProject
 from tests.support.markers import Markers
 
@@ -33,17 +35,7 @@ print(said)
 def enforced(own: OwnCluster, namespace: str) -> Iterator[None]:
     """Let through what a namespace's NetworkPolicy lets through, for every pod of the cluster, and nothing else."""
     found = json.loads(own.kubectl("get", "networkpolicy", "-n", namespace, "-o", "json"))["items"]
-    closed, store = (policy["spec"] for policy in sorted(found, key=lambda policy: policy["metadata"]["name"]))
-    assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    # What policies allow is added up; this one is for every pod that is not in quarantine.
-    assert store["policyTypes"] == ["Egress"]
-    rules = [["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT"]]
-    for egress in store["egress"]:
-        for place in egress["to"]:
-            for port in egress["ports"]:
-                match = ["-p", port["protocol"].lower(), "--dport", str(port["port"])]
-                rules.append(["-d", place["ipBlock"]["cidr"], *match, "-j", "ACCEPT"])
-    rules.append(["-j", "DROP"])
+    rules = filter_rules(found)
     nodes = [node for node in own.nodes.values() if node.is_running]
     for node in nodes:
         for rule in rules:

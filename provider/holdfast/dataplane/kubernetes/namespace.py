@@ -14,6 +14,7 @@ from holdfast.dataplane.kubernetes.secrets import CSI_DRIVER
 Document = dict[str, Any]
 WORKER_ROLE, RECONCILER_ROLE = "holdfast-worker", "holdfast-reconciler"
 ADMISSION_POLICY = "holdfast-pods"
+_NEVER_OPEN = tuple(map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128")))
 RIGHTS: dict[str, tuple[str, ...]] = {
     "pods": ("get", "list", "watch", "create", "delete"),
     "pods/log": ("get",),
@@ -54,6 +55,12 @@ class Egress:
                 f"{text[:80]!r} is no network with a port",
                 remedy="Write it as 10.0.0.5/32:443; names are not enough here",
             )
+        for closed in _NEVER_OPEN:
+            if ip_network(found.cidr).version == closed.version and ip_network(found.cidr).overlaps(closed):
+                raise InvalidRequest(
+                    f"{text[:80]!r} would open {closed}, where clouds give out their machines' credentials",
+                    remedy="Name the object store's own addresses",
+                )
         return found
 
 

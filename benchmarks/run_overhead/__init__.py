@@ -1,0 +1,1 @@
+"""What a Run costs beyond a pod of Airflow's own operator."""

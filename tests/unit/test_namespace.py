@@ -1,0 +1,31 @@
+"""What pods may reach: only what is a network with a port, and never the address at which clouds give out credentials."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.core.errors import InvalidRequest
+from holdfast.dataplane.kubernetes.namespace import Egress
+
+
+@pytest.mark.parametrize("text", ["10.0.0.5/32:443", "10.0.0.0/24:9000", "2001:db8::5/128:443"])
+def test_a_network_with_a_port_is_understood(text: str) -> None:
+    egress = Egress.parse(text)
+    assert f"{egress.cidr}:{egress.port}" == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "store.example:443", "10.0.0.5/32", "10.0.0.5/32:0", "10.0.0.5/32:65536", "10.0.0.5/24:443"]
+)
+def test_what_is_no_network_with_a_port_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="no network with a port"):
+        Egress.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.0.0.0/0:443", "169.254.169.254/32:80", "160.0.0.0/4:80", "::/0:443", "fd00:ec2::/64:80", "fe80::1/128:80"],
+)
+def test_what_would_open_the_metadata_address_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="would open"):
+        Egress.parse(text)
