@@ -16,6 +16,10 @@ from sqlalchemy import Engine
 from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest, Unavailable
 from holdfast.core.sources import SourceRules
+from holdfast.ledger.keys import FileSigner, is_signed
+from holdfast.ledger.place import DirectoryPlace, Place
+from holdfast.ledger.publish import Publisher
+from holdfast.ledger.sequencer import Sequencer
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
 from holdfast.ports import ObjectStore
@@ -129,6 +133,41 @@ class OwnerSettings(_Environment):
     """What `holdfast db` needs to know, and nothing else does: the owner's login never reaches a service process."""
 
     owner_url: DatabaseUrl = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
+
+
+class LedgerSettings(_Environment):
+    """What the audit ledger needs to know: where the log is, and, for who extends it, its key."""
+
+    ledger_root: Annotated[Path, AfterValidator(_absolute)] = Field(
+        description="absolute directory of the log: entries, tiles and checkpoint, which anybody may read"
+    )
+    ledger_key: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        default=None, description="file of the log's private key, mode 0600; only for processes that extend the log"
+    )
+    ledger_copies: str = Field(
+        default="", description="directories that get every checkpoint, as witnesses' folders; separated by commas"
+    )
+
+    def signer(self) -> FileSigner:
+        """Return the log's key; raises InvalidRequest."""
+        if self.ledger_key is None:
+            raise InvalidRequest(
+                "the log's key is not named", remedy="Set HOLDFAST_LEDGER_KEY; `holdfast ledger key` makes one"
+            )
+        return FileSigner.read(self.ledger_key)
+
+    def log(self) -> Place:
+        """Return where the log is read."""
+        return DirectoryPlace(self.ledger_root)
+
+    def copies(self) -> list[Place]:
+        """Return what gets every checkpoint."""
+        return [DirectoryPlace(Path(path.strip())) for path in self.ledger_copies.split(",") if path.strip()]
+
+
+def open_sequencer(engine: Engine, settings: LedgerSettings) -> Sequencer:
+    """Return the sequencer of these settings; raises InvalidRequest where the key cannot be read."""
+    return Sequencer(engine, Publisher(engine, settings.signer(), is_signed, settings.log(), settings.copies()))
 
 
 def open_store(settings: Settings) -> FilesystemStore | GuardedStore:

@@ -1,6 +1,9 @@
 """`holdfast audit`: the audit trail."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -29,3 +32,93 @@ def list_events(
     with session.governance() as governance:
         found = governance.audit.list(place, action=action, target=target, limit=limit, cursor=cursor)
         session.present.page(found, _LIST)
+
+
+@commands.command()
+def prove(
+    context: typer.Context,
+    event: Annotated[UUID, typer.Argument(help="The audit event's id.")],
+    to: Annotated[Path | None, typer.Option(help="New file for the proof; standard output without it.")] = None,
+) -> None:
+    """Write the proof that an event stands in the log: one small file, to be checked by `verify_proof.py` and a pinned key alone.
+
+    It holds the event's whole content.
+    """
+    from holdfast.ledger.prove import prove_event
+    from holdfast.settings import LedgerSettings, Platform, Settings
+    from holdfast.store.engine import read_only
+
+    platform = Platform.open(Settings.load())
+    try:
+        with read_only(platform.engine) as connection:
+            proof = prove_event(connection, LedgerSettings.load().log(), event)
+    finally:
+        platform.close()
+    if to is None:
+        sys.stdout.write(proof)
+    else:
+        to.write_text(proof)
+        session_of(context).present.note(f"wrote {to}")
+
+
+@commands.command()
+def verify(
+    context: typer.Context,
+    key: Annotated[
+        list[str], typer.Option(help="The log's verifier key, or a file that holds it; may be given again.")
+    ],
+    known: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint that was kept outside; may be given again.")
+    ] = None,
+    without_database: Annotated[bool, typer.Option("--without-database", help="Verify the log's files alone.")] = False,
+) -> None:
+    """Verify the whole log: every entry, tile and checkpoint, and every event's row against them.
+
+    Ends with exit code 6 when anything is not as it was. A checkpoint that was kept outside shows whether all of the log was made anew.
+    """
+    from holdfast.core.errors import IntegrityViolation
+    from holdfast.ledger.keys import is_signed, read_verifier_key
+    from holdfast.ledger.verify import Verification
+    from holdfast.settings import LedgerSettings, Platform, Settings
+
+    session = session_of(context)
+    keys = [read_verifier_key(text) for text in key]
+    platform = None if without_database else Platform.open(Settings.load())
+    try:
+        look = Verification(
+            LedgerSettings.load().log(),
+            keys,
+            is_signed,
+            platform.engine if platform else None,
+            {str(path): _read(path) for path in known or ()},
+            lambda done, of: session.present.note(f"{done} of {of} events"),
+        )
+        found = look.report()
+    finally:
+        if platform:
+            platform.close()
+    session.present.record(found)
+    if found.findings:
+        raise IntegrityViolation(
+            f"{len(found.findings)} things in the log are not as they were; the first event that is bad has index"
+            f" {found.first_bad_index}",
+            remedy="Keep everything as it is, and compare with copies and with what auditors have kept",
+        )
+
+
+@commands.command()
+def verifier() -> None:
+    """Print `verify_proof.py`: one file, for people who have nothing of ours, to check proofs with."""
+    from importlib.resources import files
+
+    sys.stdout.write(files("holdfast.ledger").joinpath("verify_proof.py").read_text())
+
+
+def _read(path: Path) -> str:
+    from holdfast.core.errors import InvalidRequest
+
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise InvalidRequest(f"the checkpoint {path} cannot be read: {reason}") from None

@@ -16,6 +16,7 @@ from holdfast.cli import (
     database,
     datasets,
     environments,
+    ledger,
     login,
     models,
     policies,
@@ -125,6 +126,7 @@ for name, commands in (
     ("promote", promotions.commands),
     ("reconcile", reconcile.commands),
     ("audit", audit.commands),
+    ("ledger", ledger.commands),
 ):
     app.add_typer(commands, name=name)
 app.command("serve")(serve.serve)

@@ -87,3 +87,16 @@ def is_signed(public: bytes, signature: bytes, message: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def read_verifier_key(text: str) -> VerifierKey:
+    """Return the public key that a text is, or that stands in the file it names; raises InvalidRequest."""
+    if "+" in text:
+        return VerifierKey.parse(text)
+    try:
+        return VerifierKey.parse(Path(text).read_text())
+    except (OSError, UnicodeDecodeError):
+        raise InvalidRequest(
+            f"{text[:200]!r} is neither a verifier key nor a file that holds one",
+            remedy="Give the key that the log's owner published",
+        ) from None

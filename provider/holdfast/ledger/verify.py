@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from holdfast.core.audit import commitment
+from holdfast.core.digest import text_of
 from holdfast.core.errors import IntegrityViolation, NotFound
 from holdfast.core.leaf import leaf_entry
 from holdfast.core.merkle import HASH_BYTES, leaf_hash
@@ -18,6 +19,7 @@ from holdfast.core.note import Check, Checkpoint, VerifierKey, opened
 from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, Tile, bundle_path, unpacked
 from holdfast.ledger.place import Place
 from holdfast.store.engine import read_only
+from holdfast.wire.ledger import LedgerFinding, LedgerVerification
 
 BLOCK = 32 * WIDTH
 """Entries that are looked at together."""
@@ -120,6 +122,19 @@ class Verification:
         for size, what, _ in [due, *checkpoints] if due else ():
             self._found(edge.size, f"{what} is of {size} events, and the log has {edge.size}")
         return Verified(edge.size, edge.root(), rows, seen, self._waiting())
+
+    def report(self) -> LedgerVerification:
+        """Look at everything and return that together with what does not fit; raises as `verify` does."""
+        seen = self.verify()
+        return LedgerVerification(
+            size=seen.size,
+            root=text_of(seen.root),
+            events=seen.events,
+            checkpoints=seen.checkpoints,
+            waiting=seen.waiting,
+            first_bad_index=min((one.index for one in self.findings if one.index is not None), default=None),
+            findings=[LedgerFinding(index=one.index, what=one.what) for one in self.findings],
+        )
 
     def _found(self, index: int | None, what: str) -> None:
         self.findings.append(Finding(index, what))

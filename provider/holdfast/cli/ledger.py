@@ -1,0 +1,64 @@
+"""`holdfast ledger`: the log that makes audit events evidence, for who runs it."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.session import group, session_of
+
+commands = group("The log that makes audit events evidence: its key, its sequencer, how far it has come.")
+
+
+@commands.command()
+def key(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The log's name for ever, like a URL without https://: example.org/log.")],
+    file: Annotated[Path, typer.Argument(help="New file for the private key; only its owner may read it.")],
+) -> None:
+    """Make a log's key and say its public half, which auditors pin.
+
+    Give the public half to auditors by a way of its own, on paper for one. Whoever has the file can sign for the log.
+    """
+    from holdfast.ledger.keys import FileSigner
+    from holdfast.wire.ledger import VerifierKeyRecord
+
+    made = FileSigner.make(name, file)
+    session_of(context).present.record(VerifierKeyRecord(name=name, verifier_key=str(made.key), file=str(file)))
+
+
+@commands.command()
+def run(context: typer.Context) -> None:
+    """Extend the log until Ctrl-C or SIGTERM, while no other sequencer does; any number may stand by.
+
+    The settings come from the environment (HOLDFAST_DATABASE_URL, HOLDFAST_LEDGER_ROOT, HOLDFAST_LEDGER_KEY).
+    """
+    from holdfast.settings import LedgerSettings, Platform, Settings, open_sequencer
+
+    platform = Platform.open(Settings.load())
+    settings = LedgerSettings.load()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    session_of(context).present.note(f"extending the log in {settings.ledger_root}; Ctrl-C ends it")
+    try:
+        open_sequencer(platform.engine, settings).run(stop)
+    finally:
+        platform.close()
+
+
+@commands.command()
+def status(context: typer.Context) -> None:
+    """Say how far the log has come, and how long the oldest event waits that cannot be proved yet."""
+    from holdfast.ledger.status import status_of
+    from holdfast.settings import Platform, Settings
+    from holdfast.store.engine import read_only
+
+    platform = Platform.open(Settings.load())
+    try:
+        with read_only(platform.engine) as connection:
+            session_of(context).present.record(status_of(connection))
+    finally:
+        platform.close()
