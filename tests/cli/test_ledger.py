@@ -1,0 +1,127 @@
+"""The ledger's commands, as processes: a key, a log that grows, a proof for a stranger, a verification."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.service.governance import GovernanceService
+from holdfast.wire.project import ProjectRequest
+
+HOLDFAST = [sys.executable, "-c", "from holdfast.cli.main import run; run()"]
+
+
+@pytest.fixture(scope="module")
+def environment(platform_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("ledger")
+    return {
+        **platform_env,
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOLDFAST_LEDGER_ROOT": str(root / "log"),
+        "HOLDFAST_LEDGER_KEY": str(root / "log.key"),
+        "HOLDFAST_LEDGER_COPIES": f"{root / 'worm'}, {root / 'witness'}",
+    }
+
+
+def holdfast(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*HOLDFAST, *words], env=environment, capture_output=True, text=True, check=False)
+
+
+def said(environment: dict[str, str], *words: str) -> Any:
+    done = holdfast(environment, *words, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def key(environment: dict[str, str]) -> str:
+    made = said(environment, "ledger", "key", "example.org/log", environment["HOLDFAST_LEDGER_KEY"])
+    assert Path(made["file"]).stat().st_mode & 0o777 == 0o600
+    return str(made["verifier_key"])
+
+
+@pytest.fixture(scope="module")
+def running(environment: dict[str, str], key: str, admin: GovernanceService) -> dict[str, Any]:
+    """A log that a process has extended until nothing waited, and that has ended well when it was asked to."""
+    for number in range(20):
+        admin.projects.create(ProjectRequest(name=f"p{number}", owner="tests"))
+    process = subprocess.Popen([*HOLDFAST, "ledger", "run"], env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while (status := said(environment, "ledger", "status"))["waiting"] or status["published"] < 20:
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline, status
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    return status
+
+
+def test_the_status_says_how_far_the_log_has_come(running: dict[str, Any]) -> None:
+    assert running["size"] == running["published"] >= 20
+    assert running["proof_age_s"] == 0
+    assert running["checkpoint_at"]
+
+
+def test_a_proof_is_checked_by_the_verifier_that_the_command_prints(
+    environment: dict[str, str], running: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    event = said(environment, "audit", "list", "--platform", "--direct")["items"][0]["id"]
+    proof, verifier = tmp_path / "event.tlog-proof", tmp_path / "verify_proof.py"
+    verifier.write_text(holdfast(environment, "audit", "verifier").stdout)
+    assert holdfast(environment, "audit", "prove", event, "--to", str(proof)).returncode == 0
+    command = [sys.executable, "-I", "-S", str(verifier), "--key", key, str(proof)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    assert (done.returncode, event in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_a_whole_log_is_verified_and_what_was_changed_ends_with_exit_code_6(
+    environment: dict[str, str], running: dict[str, Any], key: str
+) -> None:
+    root = Path(environment["HOLDFAST_LEDGER_ROOT"])
+    known = root.parent / "witness" / "checkpoint"
+    found = said(environment, "audit", "verify", "--key", key, "--known", str(known))
+    assert (found["size"], found["events"], found["findings"]) == (running["size"], running["size"], [])
+    assert said(environment, "audit", "verify", "--key", key, "--without-database")["events"] == 0
+    bundle = root / "tile" / "entries" / "000.p" / str(running["size"])
+    content = bundle.read_bytes()
+    bundle.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
+    done = holdfast(environment, "audit", "verify", "--key", key, "-o", "json")
+    bundle.write_bytes(content)
+    assert done.returncode == 6
+    assert json.loads(done.stdout)["first_bad_index"] == running["size"] - 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("audit", "prove", "00000000-0000-0000-0000-000000000000"), 3, "no audit event"),
+        (("audit", "verify", "--key", "nowhere.pub"), 2, "neither a verifier key nor a file"),
+        (("audit", "verify", "--key", "example.org/log+00000000+AAAA"), 2, "no verifier key"),
+        (("ledger", "key", "has space", "/tmp/none.key"), 2, "cannot name a key"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_way_out(
+    environment: dict[str, str], running: dict[str, Any], words: tuple[str, ...], code: int, message: str
+) -> None:
+    done = holdfast(environment, *words)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+
+
+def test_a_key_that_others_may_read_and_a_key_that_is_there_already_are_refused(
+    environment: dict[str, str], key: str
+) -> None:
+    path = Path(environment["HOLDFAST_LEDGER_KEY"])
+    path.chmod(0o644)
+    done = holdfast(environment, "ledger", "run")
+    path.chmod(0o600)
+    assert (done.returncode, "chmod 600" in done.stderr) == (2, True), done.stderr
+    content = path.read_text()
+    assert holdfast(environment, "ledger", "key", "example.org/other", str(path)).returncode == 2
+    assert path.read_text() == content
