@@ -30,19 +30,21 @@ _WRITE = "import os, pathlib; pathlib.Path(os.environ['HOLDFAST_OUTPUTS'], 'out.
 
 @dataclass
 class Ended:
-    """One DagRun that has succeeded.
+    """One DagRun.
 
     Attributes:
         name: what its command counted itself as.
         run_id: Airflow's.
         began: when Airflow queued it.
         ended: when its task ended.
+        is_lost: whether Airflow has failed it; a Run never is, or there is an error.
     """
 
     name: str
     run_id: str
     began: datetime
     ended: datetime
+    is_lost: bool
 
     @property
     def took_s(self) -> float:
@@ -64,27 +66,32 @@ class Place:
         _let_in(plane)
         return cls(airflow, markers, airflow.plane.environment.reference, _input(airflow))
 
-    def run(self, way: str, count: int = 1) -> list[Ended]:
-        """Trigger so many DagRuns at once and return them, once all have succeeded."""
+    def run(self, way: str, count: int = 1, seconds: float = 0) -> list[Ended]:
+        """Trigger so many DagRuns at once, whose commands work for so long, and return them, once all have ended."""
         names = [f"{way}-{secrets.token_hex(6)}" for _ in range(count)]
-        begun = [(name, self.airflow.trigger(way, **self._conf(way, name))) for name in names]
+        begun = [(name, self.airflow.trigger(way, **self._conf(way, name, seconds))) for name in names]
         deadline = time.monotonic() + _DEADLINE_S
         return [self._ended(way, name, run_id, deadline) for name, run_id in begun]
 
-    def _conf(self, way: str, name: str) -> dict[str, Any]:
+    def _conf(self, way: str, name: str, seconds: float) -> dict[str, Any]:
         writes = way == "recorded"
-        command = self.markers.command(name, writes=writes)
+        command = self.markers.command(name, seconds, writes=writes)
         return {"command": command, **({"data": self.data} if writes else {"image": self.image})}
 
     def _ended(self, way: str, name: str, run_id: str, deadline: float) -> Ended:
-        self.airflow.check_end(way, run_id, deadline_s=max(1, deadline - time.monotonic()))
-        found = self.airflow.airflow().call("GET", f"/dags/{way}/dagRuns/{run_id}")
-        task = self.airflow.tasks(way, run_id)["step"]
-        return Ended(name, run_id, *(datetime.fromisoformat(text) for text in (found["queued_at"], task["end_date"])))
+        call, path = self.airflow.airflow().call, f"/dags/{way}/dagRuns/{run_id}"
+        left = max(1, deadline - time.monotonic())
+        if way == "recorded":
+            self.airflow.check_end(way, run_id, deadline_s=left)
+        else:
+            self.airflow.until(f"the end of {run_id}", lambda: call("GET", path)["state"] in _ENDED, left)
+        found, task = call("GET", path), self.airflow.tasks(way, run_id)["step"]
+        moments = (datetime.fromisoformat(text) for text in (found["queued_at"], task["end_date"]))
+        return Ended(name, run_id, *moments, found["state"] != "success")
 
     def check_counted(self, way: str, ended: list[Ended]) -> None:
         """Check that each command ran once and that each Run is recorded once, with its output; raises AssertionError."""
-        for one in ended:
+        for one in (each for each in ended if not each.is_lost):
             assert self.markers.count(one.name) == 1, f"{one.name} ran {self.markers.count(one.name)} times"
             if way == "recorded":
                 [run] = self.airflow.runs(way, one.run_id)

@@ -15,7 +15,7 @@ from holdfast.core.errors import InvalidRequest
 from holdfast.core.run import ErrorClass, is_terminal
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
 from holdfast.dataplane.kubernetes.manifest import USER, PodSettings
-from holdfast.dataplane.kubernetes.run import PodRun
+from holdfast.dataplane.kubernetes.run import BRIEF_S, PodRun
 from holdfast.dataplane.plane import StepFailed
 from holdfast.dataplane.record import RunRecord
 from holdfast.ports import Governance
@@ -45,9 +45,11 @@ def pod_run(
     kubernetes_conn_id: str,
     log: Callable[[str], None],
     context: Any = None,
+    *,
+    output: Callable[[str], None] = lambda _: None,
     probe: Callable[[str], None] = lambda _: None,
 ) -> PodRun:
-    """Return a Run on the cluster that an Airflow connection leads to.
+    """Return a Run on the cluster that an Airflow connection leads to, whose command is waited for briefly.
 
     Raises:
         StepFailed: class platform; the installation lacks something. A Run that nothing has been done for yet has failed.
@@ -66,7 +68,17 @@ def pod_run(
         return cast("Pod", core.api_client.sanitize_for_serialization(built))
 
     return PodRun(
-        governance, project, run, Cluster(core.api_client), settings, log, dress=dress, as_ending=as_ending, probe=probe
+        governance,
+        project,
+        run,
+        Cluster(core.api_client),
+        settings,
+        log,
+        dress=dress,
+        output=output,
+        brief_s=BRIEF_S,
+        as_ending=as_ending,
+        probe=probe,
     )
 
 

@@ -12,13 +12,17 @@ from demo.journey import NoAnswer
 from demo.platform import PROJECT
 
 from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
-from holdfast.dataplane.kubernetes.run import POINTS
+from holdfast.dataplane.kubernetes.run import BRIEF_S, POINTS
 from tests.support.airflow import Installation
 from tests.support.kubernetes.data_plane import DataPlane
 from tests.support.kubernetes.own import OwnCluster
 from tests.support.markers import Markers
 
 DAG = "killed"
+LONG_S = BRIEF_S + 3
+"""A command that the process which begins it does not wait for, so that another one ends it."""
+AFTER = POINTS[POINTS.index("run.staged") + 1 :: 2]
+"""Of the points after the command has ended, those at which the process is one that has come back."""
 
 
 @dataclass
@@ -81,7 +85,10 @@ def until_it_answers(place: Installation) -> None:
 @pytest.fixture(scope="module")
 def killed(place: Installation, markers: Markers) -> dict[str, Victim]:
     """Begin everything whose processes kill themselves; the tests look how it ended."""
-    return {point: victim(place, markers, f"{point}-task", point=point, victim="task") for point in POINTS}
+    return {
+        point: victim(place, markers, f"{point}-task", LONG_S if point in AFTER else 0, point=point, victim="task")
+        for point in POINTS
+    }
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -87,6 +87,11 @@ def test_no_secret_is_in_any_trace_of_a_run(
     assert found == []
 
 
+def test_the_traces_that_are_searched_hold_the_rendered_template(story: dict[str, Any]) -> None:
+    rendered = json.loads(story["texts"]["task of look"])["rendered_fields"]
+    assert "steps/look.py" in str(rendered["command"])
+
+
 def test_the_search_would_find_a_secret_in_each_form() -> None:
     for form in forms(CANARY):
         assert any(other in f"before {form} after" for other in forms(CANARY))

@@ -41,19 +41,26 @@ class Pod:
 
     def ask(self, command: str, order: dict[str, Any], content: bytes = b"") -> dict[str, Any]:
         """Give an order on a stream that stays open, as exec's does, and return the report."""
-        with self.start(command) as process:
+        return self.converse((command, order, content))[0]
+
+    def converse(self, *orders: tuple[str, dict[str, Any], bytes]) -> list[dict[str, Any]]:
+        """Give orders one after the other to one process, each once the one before is answered, and return the reports."""
+        with self.start("answer") as process:
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write(framed(order, content))
-            process.stdin.flush()
-            said = process.stdout.read()
+            reports = []
+            for command, order, content in orders:
+                process.stdin.write(framed(command, order, content))
+                process.stdin.flush()
+                reports.append(dict(json.loads(process.stdout.readline())))
             process.stdin.close()
-        return dict(json.loads(said))
+        return reports
 
 
-def framed(order: dict[str, Any], content: bytes = b"") -> bytes:
+def framed(command: str, order: dict[str, Any], content: bytes = b"") -> bytes:
     body = json.dumps(order).encode()
-    return json.dumps({"order_bytes": len(body), "content_bytes": len(content)}).encode() + b"\n" + body + content
+    header = {"command": command, "order_bytes": len(body), "content_bytes": len(content)}
+    return json.dumps(header).encode() + b"\n" + body + content
 
 
 def packed(**files: str) -> bytes:
@@ -111,9 +118,9 @@ def test_orders_at_the_same_time_are_carried_out_once(pod: Pod) -> None:
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
 def test_an_order_whose_connection_breaks_off_decides_nothing(pod: Pod, kept: float) -> None:
-    whole = framed(ORDER, packed(step="x" * 100_000))
+    whole = framed("stage", ORDER, packed(step="x" * 100_000))
     header = whole.index(b"\n") + 1
-    with pod.start("stage") as process:
+    with pod.start("answer") as process:
         report = process.communicate(whole[: header + int((len(whole) - header) * kept)])[0]
     assert json.loads(report)["failure"]["error_class"] == "platform"
 
@@ -158,6 +165,24 @@ def test_outputs_are_kept_until_they_are_released(pod: Pod) -> None:
     assert pod.ask("release", {}) == {"result": {}}
     assert holding.wait(20) == 0
     holding.communicate()
+
+
+def test_one_process_carries_out_orders_one_after_the_other_also_after_a_failure(pod: Pod) -> None:
+    (pod.scratch / "outputs").mkdir()
+    (pod.scratch / "outputs" / "model").write_bytes(b"a model")
+    first, missing, unknown, found, staged, again, released = pod.converse(
+        ("collect", {"outputs": {"model": "model"}}, b""),
+        ("collect", {"outputs": {"model": "none"}}, b""),
+        ("dance", {}, b"and more"),
+        ("collect", {"outputs": {"model": "model"}}, b"what nobody wanted"),
+        ("stage", ORDER, packed(step="one")),
+        ("stage", ORDER, packed(step="another" * 100_000)),
+        ("release", {}, b""),
+    )
+    assert first == found
+    assert (missing["failure"]["error_class"], unknown["failure"]["error_class"]) == ("user", "platform")
+    assert staged == again == released == {"result": {}}
+    assert (pod.scratch / "code" / "step").read_text() == "one"
 
 
 def test_process_1_ends_at_once_when_it_is_asked_to(pod: Pod) -> None:

@@ -1,7 +1,7 @@
 """Runs user code on the Project's data plane, once a try, with everything bound and everything recorded."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
@@ -22,7 +22,7 @@ class RunningOperator(HoldfastOperator):
     """Base of the operators whose tries are Runs.
 
     Where user code runs, the Project says. On the local data plane the Run is executed in this process. On Kubernetes it is begun here,
-    waited for in the triggerer, and ended here again; a try that finds the Run of the try before still open takes that one up.
+    waited for in the triggerer unless it is short, and ended here again; a try that finds the Run of the try before still open takes that one up.
 
     Args:
         kubernetes_conn_id: connection to the cluster, for Projects whose data plane that is.
@@ -52,7 +52,7 @@ class RunningOperator(HoldfastOperator):
         self.log.info("Run %s, seal %s", run.id, run.seal)
         if run.state is not RunState.SUCCEEDED:
             if run.data_plane == DataPlaneKind.KUBERNETES:
-                run = self._go_on(context, self._pod_run(context, governance, project, run), project, run)
+                run = self._go_on(context, self._pod_run(context, hook, governance, project, run), project, run)
             else:
                 run = self._execute_here(context, hook, governance, project, run)
         return self.present(context, governance, project, run)
@@ -65,7 +65,7 @@ class RunningOperator(HoldfastOperator):
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             found = governance.runs.get(project, UUID(run))
-            pods = self._pod_run(context, governance, project, found)
+            pods = self._pod_run(context, hook, governance, project, found)
             if event["event"] == EXPIRED:
                 pods.expire()
             ended = self._end(pods, project, found) if is_staged else self._go_on(context, pods, project, found)
@@ -77,14 +77,10 @@ class RunningOperator(HoldfastOperator):
     def _execute_here(
         self, context: Any, hook: "HoldfastHook", governance: "Governance", project: str, run: "Run"
     ) -> "Run":
-        from holdfast_provider._masking import mask
         from holdfast_provider.binding import code_of
         from holdfast_provider.execution import LocalRun
 
-        token = hook.token
-        self._local = LocalRun(
-            governance, project, run, hook.data_roots, lambda line: self.log.info("%s", mask(line, token))
-        )
+        self._local = LocalRun(governance, project, run, hook.data_roots, self._masked(hook))
         if self._is_killed:
             self._local.cancel()
         return self._local.execute(code_of(context))
@@ -131,12 +127,30 @@ class RunningOperator(HoldfastOperator):
         self.defer(trigger=trigger, method_name="resume", kwargs=more, timeout=timeout)
         raise AssertionError("deferring raises")
 
-    def _pod_run(self, context: Any, governance: "Governance", project: str, run: "Run") -> "PodRun":
+    def _pod_run(
+        self, context: Any, hook: "HoldfastHook", governance: "Governance", project: str, run: "Run"
+    ) -> "PodRun":
         """Return what brings the Run further, where `on_kill` finds it."""
         from holdfast_provider.pods import pod_run
 
-        self._pods = pod_run(governance, project, run, self.kubernetes_conn_id, self.log.info, context, self.at)
+        self._pods = pod_run(
+            governance,
+            project,
+            run,
+            self.kubernetes_conn_id,
+            self.log.info,
+            context,
+            output=self._masked(hook),
+            probe=self.at,
+        )
         return self._pods
+
+    def _masked(self, hook: "HoldfastHook") -> "Callable[[str], None]":
+        """Return what logs a line of the user's command without the token of the connection."""
+        from holdfast_provider._masking import mask
+
+        token = hook.token
+        return lambda line: self.log.info("%s", mask(line, token))
 
     def on_kill(self) -> None:
         """Ask the user's command and everything that it started to end; `execute` records the end."""

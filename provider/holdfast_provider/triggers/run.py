@@ -10,6 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from holdfast.dataplane.kubernetes.cluster import LINE_LIMIT
 from holdfast.dataplane.kubernetes.manifest import USER
 from holdfast.dataplane.kubernetes.status import Broken, Ended, Running, Stageable, Waiting, progress_of, running_since
 from holdfast_provider._masking import mask
@@ -18,7 +19,9 @@ from holdfast_provider.hooks.holdfast import HoldfastHook
 _WATCH_S = 60
 _BACK_OFF_S = 5.0
 _LOG_END_S = 15.0
-_LINE_LIMIT = 16 << 10
+# The scheduler may learn that the task has deferred only after the trigger has brought it back; it then takes the task for lost and fails
+# it (apache/airflow issues 67287 and 72716). So no trigger fires in its first seconds.
+_LEAST_S = 3.0
 
 MOVED, EXPIRED = "moved", "expired"
 """What a trigger says: the Run can be brought further, or its time is over."""
@@ -77,6 +80,7 @@ class RunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event."""
+        began = time.monotonic()
         token = await sync_to_async(lambda: HoldfastHook(self.conn_id).token)()
         async with self._core() as core:
             has_begun = asyncio.Event()
@@ -90,6 +94,7 @@ class RunTrigger(BaseTrigger):
                 log.cancel()
                 with suppress(asyncio.CancelledError):
                     await log
+        await asyncio.sleep(began + _LEAST_S - time.monotonic())
         yield TriggerEvent({"event": event})
 
     async def on_kill(self) -> None:
@@ -176,7 +181,7 @@ class RunTrigger(BaseTrigger):
                 )
                 if response.status == 200:
                     async for line in _lines(response):
-                        text = line[:_LINE_LIMIT].decode(errors="backslashreplace")
+                        text = line[:LINE_LIMIT].decode(errors="backslashreplace")
                         self.log.info("%s", mask(text, token))
                     return
             except asyncio.CancelledError:

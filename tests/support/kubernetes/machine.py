@@ -1,4 +1,4 @@
-"""What images take from this machine: its Python with the standard library, a shell, and the shared libraries of both."""
+"""What images take from this machine: its Python with the standard library, a shell, a C compiler, and the shared libraries of all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import marshal
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +16,7 @@ from pathlib import Path
 from tests.support.kubernetes.tree import Directory, File, Link, copy_of
 
 _COMMANDS = ("cat", "echo", "env", "false", "head", "id", "ls", "mkdir", "nc", "ps", "rm", "sh", "sleep", "true", "wc")
+_STATIC = ("crt1.o", "crti.o", "crtbeginT.o", "crtend.o", "crtn.o", "libc.a", "libgcc.a", "libgcc_eh.a")
 PYTHON_LIBRARY = f"usr/local/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 _LEFT_OUT = frozenset(
     {"__pycache__", "ensurepip", "idlelib", "lib2to3", "site-packages", "dist-packages", "test", "tests", "tkinter"}
@@ -53,6 +55,27 @@ def interpreter() -> dict[str, File | Link | Directory]:
         tree[f"{target}/{inside}"] = File(path)
         tree[f"{target}/{cached}"] = File(compiled(path))
     return tree
+
+
+def compiler(source: Path) -> dict[str, File | Link | Directory]:
+    """Return this machine's C compiler as /usr/bin/cc, with what it takes to make a static program of one file."""
+    driver = Path(shutil.which("gcc") or "")
+    programs = {_asked("prog", name) for name in ("cc1", "collect2", "as", "ld")}
+    parts = {_asked("file", name) for name in (*_STATIC, "liblto_plugin.so")}
+    rule = subprocess.run([driver, "-M", source], capture_output=True, text=True, check=True, timeout=60).stdout
+    headers = {Path(os.path.normpath(name)) for name in rule.replace("\\\n", " ").split()[1:]} - {source}
+    return {
+        "usr/bin/cc": copy_of(driver),
+        **{str(path)[1:]: copy_of(path) for path in programs | parts | headers},
+        **libraries([driver, *programs]),
+    }
+
+
+def _asked(kind: str, name: str) -> Path:
+    asked = subprocess.run(
+        ["gcc", f"-print-{kind}-name={name}"], capture_output=True, text=True, check=True, timeout=60
+    )
+    return Path(os.path.normpath(shutil.which(asked.stdout.strip()) or asked.stdout.strip()))
 
 
 def _modules(library: Path) -> Iterator[Path]:

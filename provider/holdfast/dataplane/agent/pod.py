@@ -1,9 +1,9 @@
-"""The agent in a pod: `python -I -m holdfast.dataplane.agent.pod wait|stage|hold|collect|publish|release`.
+"""The agent in a pod: `python -I -m holdfast.dataplane.agent.pod wait|hold|answer`.
 
 Two of these are containers' processes that only wait: `wait` holds the user's container back until a Run is laid out, `hold` keeps the
-outputs until they are stored. The others are called from outside by exec. Orders come on standard input, because nothing else that
-reaches a pod is kept out of its specification and of the cluster's log; a header says how long they are, because exec cannot end a
-stream.
+outputs until they are stored. The third is called from outside by exec and carries out orders, one after the other, each with one line as
+its report: stage, collect, publish, release. They come on standard input, because nothing else that reaches a pod is kept out of
+its specification and of the cluster's log; a header says which it is and how long, because exec cannot end a stream.
 """
 
 import fcntl
@@ -29,6 +29,7 @@ CONTROL = Path("/holdfast/control")
 _STAGED, _RELEASED, _LOCK = "staged.json", "released", "lock"
 _POLL_S = 0.05
 _HEADER_LIMIT_BYTES = 1024
+_PIECE_BYTES = 256 << 10
 
 Report = dict[str, Any]
 
@@ -52,28 +53,56 @@ class Content:
         if wanted == 0:
             return b""
         piece = self._stream.read(wanted)
-        if not piece:
+        if len(piece) < wanted:
             raise BrokenOff
         self._left -= len(piece)
         return piece
 
 
 def main(scratch: Path = SCRATCH, control: Path = CONTROL) -> int:
-    """Run one command; exit 0 with a result, 1 with a failure that has a class."""
-    commands: dict[str, Callable[[], Report]] = {
-        "wait": lambda: _wait_for_staging(control),
-        "hold": lambda: _wait_for_release(control),
-        "stage": lambda: _stage(scratch, control),
-        "collect": lambda: {"result": collect({"scratch": str(scratch), **_order()[0]})},
-        "publish": lambda: {"result": publish({"scratch": str(scratch), **_order()[0]})},
-        "release": lambda: _release(control),
+    """Run one command; exit 0 when all went well, 1 with a failure that has a class."""
+    commands: dict[str, Callable[[], Iterator[Report]]] = {
+        "wait": lambda: iter([_reported(lambda: _wait_for_staging(control))]),
+        "hold": lambda: iter([_reported(lambda: _wait_for_release(control))]),
+        "answer": lambda: _answers(sys.stdin.buffer, scratch, control),
     }
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         print(f"usage: python -m holdfast.dataplane.agent.pod {'|'.join(commands)}", file=sys.stderr)  # noqa: T201
         return 2
-    report = _reported(commands[sys.argv[1]])
-    print(json.dumps(report), flush=True)  # noqa: T201
-    return 1 if "failure" in report else 0
+    failed = 0
+    for report in commands[sys.argv[1]]():
+        print(json.dumps(report), flush=True)  # noqa: T201
+        failed |= "failure" in report
+    return failed
+
+
+def _answers(stream: IO[bytes], scratch: Path, control: Path) -> Iterator[Report]:
+    """Yield the report of each order in a stream, until it ends; an order that breaks off is the last one."""
+    orders: dict[str, Callable[[dict[str, Any], Content], Report]] = {
+        "stage": lambda order, content: _stage(order, content, scratch, control),
+        "collect": lambda order, _: {"result": collect({"scratch": str(scratch), **order})},
+        "publish": lambda order, _: {"result": publish({"scratch": str(scratch), **order})},
+        "release": lambda *_: _release(control),
+    }
+    while line := stream.readline(_HEADER_LIMIT_BYTES):
+        header = json.loads(line)
+        content = Content(stream, header["content_bytes"])
+        try:
+            order = json.loads(Content(stream, header["order_bytes"]).read())
+            carried_out = orders.get(header["command"], _unknown)
+            report = _reported(lambda: carried_out(order, content), BrokenOff)  # noqa: B023 - called at once
+            while content.read(_PIECE_BYTES):
+                pass  # what nobody wanted is not the next order
+        except BrokenOff as broken:
+            yield {"failure": broken.report()}
+            return
+        yield report
+
+
+def _unknown(*_: object) -> Report:
+    raise AgentFailure(
+        "platform", "the agent does not know the order", "Use an agent's image of Holdfast's own version"
+    )
 
 
 def _reported(command: Callable[[], Report], but: type[Exception] | tuple[()] = ()) -> Report:
@@ -88,17 +117,8 @@ def _reported(command: Callable[[], Report], but: type[Exception] | tuple[()] = 
         return {"failure": broken.report()}
 
 
-def _order() -> tuple[dict[str, Any], Content]:
-    """Return the order on standard input, and the bytes that follow it."""
-    stream = sys.stdin.buffer
-    header = json.loads(stream.readline(_HEADER_LIMIT_BYTES))
-    order: dict[str, Any] = json.loads(Content(stream, header["order_bytes"]).read())
-    return order, Content(stream, header["content_bytes"])
-
-
-def _stage(scratch: Path, control: Path) -> Report:
+def _stage(order: dict[str, Any], content: Content, scratch: Path, control: Path) -> Report:
     """Lay out the Run, once: whoever asks again, because the reply was lost, waits for the first and gets its report."""
-    order, content = _order()
     with _locked(control):
         staged = control / _STAGED
         if not staged.exists():

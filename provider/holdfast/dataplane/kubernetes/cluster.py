@@ -7,25 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
 from kubernetes.client import ApiClient, AuthorizationV1Api, CoreV1Api, VersionApi
 from kubernetes.client.exceptions import ApiException
-from kubernetes.stream import stream
-from urllib3.exceptions import HTTPError
-from websocket import WebSocketException
 
-from holdfast.core.errors import Unavailable
-from holdfast.dataplane.kubernetes.manifest import agent_command
-from holdfast.dataplane.kubernetes.refusal import refusal_of
-from holdfast.dataplane.plane import StepFailed, failure_of
+from holdfast.dataplane.kubernetes.dialogue import Dialogue
+from holdfast.dataplane.kubernetes.refusal import reached, refusal_of
+from holdfast.dataplane.plane import StepFailed
 
 Pod = dict[str, Any]
-_PIECE_BYTES = 256 << 10
 _PAGE = 500
-_ORDER_TIMEOUT_S = 3600
+LINE_LIMIT = 16 << 10
+"""Bytes of a line of a log at most."""
 
 
 class Cluster:
@@ -133,6 +128,13 @@ class Cluster:
                         break
                     yield None if event["type"] == "DELETED" else event["object"]
 
+    def log(self, namespace: str, name: str, container: str) -> Iterator[str]:
+        """Yield what a container has said, line by line, each cut where it is very long; raises StepFailed, Unavailable."""
+        with _answered("get pods/log", namespace):
+            response = self._core.read_namespaced_pod_log(name, namespace, container=container, **_RAW)
+            for line in _lines(response):
+                yield line[:LINE_LIMIT].decode(errors="backslashreplace")
+
     def time(self) -> datetime:
         """Return the cluster's time; raises StepFailed, Unavailable."""
         with _answered("get its version", "the cluster"):
@@ -162,101 +164,12 @@ class Cluster:
             return refusal
         return None
 
-    def ask(
-        self,
-        namespace: str,
-        name: str,
-        container: str,
-        command: str,
-        order: Mapping[str, Any] | None = None,
-        content: Path | None = None,
-    ) -> dict[str, Any]:
-        """Give the agent in a pod an order through exec and return its result.
-
-        Raises:
-            StepFailed: the agent's own, or the cluster refuses the call.
-            Unavailable: no report came; the order may have been carried out, and may be given again.
-        """
-        try:
-            with _reached("create pods/exec", namespace):
-                said = self._exec(namespace, name, container, agent_command(command), _framed(order or {}, content))
-        except ApiException as error:
-            if error.status in (401, 403):
-                raise refusal_of(error.status, error.body or error.reason, "create pods/exec", namespace) from None
-            # Not there yet, not there any more, or its node does not answer: which of them, the pod's state tells.
-            raise Unavailable(
-                f"container {container!r} of pod {namespace}/{name} takes no order: {_said(str(error.reason))[:300]}"
-            ) from None
-        try:
-            report = json.loads(said)
-        except ValueError:
-            last = said.decode(errors="replace").strip().splitlines()[-1:] or ["no report"]
-            raise Unavailable(
-                f"the agent in pod {namespace}/{name} broke off in {command!r}: {last[0][:300]}"
-            ) from None
-        if "failure" in report:
-            raise failure_of(report)
-        return dict(report["result"])
-
-    def _exec(self, namespace: str, name: str, container: str, command: list[str], frames: Iterator[bytes]) -> bytes:
-        socket = self._socket(namespace, name, container, command)
-        try:
-            for frame in frames:
-                socket.write_stdin(frame)
-                socket.update(timeout=0)
-                if not socket.is_open():
-                    break
-            socket.run_forever(timeout=_ORDER_TIMEOUT_S)
-            said: bytes = socket.read_stdout(timeout=0) or socket.read_stderr(timeout=0)
-            return said
-        finally:
-            socket.close()
-
-    def _socket(self, namespace: str, name: str, container: str, command: list[str]) -> Any:
-        try:
-            # A client of its own: for the time of a call the library replaces the client's way to send requests.
-            return stream(
-                CoreV1Api(ApiClient(self._client.configuration)).connect_get_namespaced_pod_exec,
-                name,
-                namespace,
-                container=container,
-                command=command,
-                stdin=True,
-                stdout=True,
-                stderr=True,
-                tty=False,
-                _preload_content=False,
-                binary=True,
-            )
-        except AttributeError as error:
-            # The library trips over a refusal without a body; the refusal is what it was about to raise.
-            if isinstance(error.__context__, ApiException):
-                raise error.__context__ from None
-            raise
+    def dialogue(self, namespace: str, name: str, container: str) -> Dialogue:
+        """Return a dialogue with the agent in a pod, through exec; nothing is connected yet."""
+        return Dialogue(self._client, namespace, name, container)
 
 
 _RAW: dict[str, Any] = {"_preload_content": False}
-
-
-def _framed(order: Mapping[str, Any], content: Path | None) -> Iterator[bytes]:
-    encoded = json.dumps(order).encode()
-    size = content.stat().st_size if content else 0
-    yield json.dumps({"order_bytes": len(encoded), "content_bytes": size}).encode() + b"\n"
-    for start in range(0, len(encoded), _PIECE_BYTES):
-        yield encoded[start : start + _PIECE_BYTES]
-    if content:
-        with content.open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                yield piece
-
-
-def _said(reason: str) -> str:
-    """Return what the cluster says of a web socket that it refuses: the client puts the reply's headers before it."""
-    body = reason.rpartition(" -+-+- ")[2]
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, TypeError, KeyError):
-        return body
 
 
 def _json(response: Any) -> dict[str, Any]:
@@ -277,6 +190,8 @@ def _lines(response: Any) -> Iterator[bytes]:
         for piece in response.stream(amt=None, decode_content=False):
             *lines, held = (held + piece).split(b"\n")
             yield from filter(None, lines)
+        if held:
+            yield held
     finally:
         response.close()
         response.release_conn()
@@ -286,20 +201,9 @@ def _lines(response: Any) -> Iterator[bytes]:
 def _answered(right: str, where: str, *expected: int) -> Iterator[None]:
     """Turn what a call raises into our errors, but for refusals with an expected status, which mean something to its caller."""
     try:
-        with _reached(right, where):
+        with reached(right, where):
             yield
     except ApiException as error:
         if error.status in expected:
             raise
         raise refusal_of(error.status, error.body, right, where) from None
-
-
-@contextmanager
-def _reached(right: str, where: str) -> Iterator[None]:
-    try:
-        yield
-    except (HTTPError, WebSocketException, OSError) as error:
-        raise Unavailable(
-            f"the cluster does not answer when asked to {right} in {where} ({type(error).__name__})",
-            remedy="Check the kubeconfig's server and the network to it",
-        ) from None

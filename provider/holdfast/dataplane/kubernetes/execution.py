@@ -4,15 +4,17 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from holdfast.core.backoff import back_off
 from holdfast.core.errors import Unavailable
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
+from holdfast.dataplane.kubernetes.dialogue import Dialogue
 from holdfast.dataplane.kubernetes.likeness import differences
 from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, PodSettings, manifest_of, pod_name
 from holdfast.dataplane.kubernetes.status import (
@@ -33,7 +35,7 @@ CODE_LIMIT_BYTES = 256 << 20
 
 
 class PodExecution:
-    """One Run on a cluster; every step may be repeated, by whoever comes after a process that broke off.
+    """One Run on a cluster; every step may be repeated, by whoever comes after a process that broke off. A context manager.
 
     Args:
         run: the Run.
@@ -50,6 +52,15 @@ class PodExecution:
         self._name = pod_name(run)
         self._dress = dress
         self._collected: Collected | None = None
+        self._archive: Path | None = None
+        self._dialogues: dict[str, Dialogue] = {}
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
 
     def ensure_pod(self) -> Pod:
         """Return the Run's pod, made if there is none; raises StepFailed where another pod has its name, or none can be made."""
@@ -107,23 +118,30 @@ class PodExecution:
             "Start a new try",
         )
 
+    def prepare(self, code: CodeSource) -> None:
+        """Have the code packed, once, which takes as long as a part of a pod's start; raises StepFailed."""
+        if self._archive is not None:
+            return
+        directory = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-code-"))
+        archive = Path(directory) / "code.tar"
+        packed = AgentProcess().ask("pack", {"code": asdict(code), "target": str(archive)})
+        if packed["size_bytes"] > CODE_LIMIT_BYTES:
+            raise StepFailed(
+                ErrorClass.USER,
+                f"the code is {packed['size_bytes']} bytes, and a Run takes {CODE_LIMIT_BYTES} at most",
+                "Keep data out of the repository; register it as a DatasetVersion",
+            )
+        self._archive = archive
+
     def stage(self, code: CodeSource, staging: Staging) -> None:
         """Have code, inputs and parameters put in place, every digest checked; the command starts after that. Raises StepFailed."""
-        with tempfile.TemporaryDirectory(prefix="holdfast-code-") as directory:
-            archive = Path(directory) / "code.tar"
-            packed = AgentProcess().ask("pack", {"code": asdict(code), "target": str(archive)})
-            if packed["size_bytes"] > CODE_LIMIT_BYTES:
-                raise StepFailed(
-                    ErrorClass.USER,
-                    f"the code is {packed['size_bytes']} bytes, and a Run takes {CODE_LIMIT_BYTES} at most",
-                    "Keep data out of the repository; register it as a DatasetVersion",
-                )
-            order = {
-                "parameters": self._run.parameters,
-                "grants": [grant.model_dump(mode="json") for grant in staging.grants],
-                "datasets": [dataset.model_dump(mode="json") for dataset in staging.datasets],
-            }
-            self._ask(STAGE, "stage", order, archive)
+        self.prepare(code)
+        order = {
+            "parameters": self._run.parameters,
+            "grants": [grant.model_dump(mode="json") for grant in staging.grants],
+            "datasets": [dataset.model_dump(mode="json") for dataset in staging.datasets],
+        }
+        self._ask(STAGE, "stage", order, self._archive)
 
     def collect(self) -> Collected:
         """Return what was written; raises StepFailed."""
@@ -145,7 +163,11 @@ class PodExecution:
     def _ask(
         self, container: str, command: str, order: dict[str, Any] | None = None, content: Path | None = None
     ) -> dict[str, Any]:
-        return _repeated(lambda: self._cluster.ask(self._namespace, self._name, container, command, order, content))
+        if container not in self._dialogues:
+            self._dialogues[container] = self._cluster.dialogue(self._namespace, self._name, container)
+            self._opened.callback(self._dialogues[container].close)
+        dialogue = self._dialogues[container]
+        return _repeated(lambda: dialogue.ask(command, order, content))
 
 
 def _repeated(call: Callable[[], Result]) -> Result:

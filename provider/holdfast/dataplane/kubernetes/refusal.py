@@ -1,8 +1,14 @@
-"""Whose failure it is when a cluster refuses a call, and what to do: one table. Pure."""
+"""Whose failure it is when a cluster refuses a call or does not answer, and what to do: one table."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from urllib3.exceptions import HTTPError
+from websocket import WebSocketException
+
+from holdfast.core.errors import Unavailable
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.plane import StepFailed
 
@@ -78,3 +84,15 @@ def _message(body: Any) -> str:
     except ValueError:
         return text[:500]
     return str(found.get("message", "") if isinstance(found, dict) else text)[:500]
+
+
+@contextmanager
+def reached(right: str, where: str) -> Iterator[None]:
+    """Turn what a call raises that does not reach the cluster into Unavailable; refusals pass."""
+    try:
+        yield
+    except (HTTPError, WebSocketException, OSError) as error:
+        raise Unavailable(
+            f"the cluster does not answer when asked to {right} in {where} ({type(error).__name__})",
+            remedy="Check the kubeconfig's server and the network to it",
+        ) from None

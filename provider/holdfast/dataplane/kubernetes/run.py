@@ -7,7 +7,7 @@ from holdfast.core.errors import StateConflict, Unavailable
 from holdfast.core.run import ErrorClass, is_terminal
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
 from holdfast.dataplane.kubernetes.execution import PodExecution
-from holdfast.dataplane.kubernetes.manifest import PodSettings, deadline_s, pod_name
+from holdfast.dataplane.kubernetes.manifest import USER, PodSettings, deadline_s, pod_name
 from holdfast.dataplane.kubernetes.status import (
     Broken,
     Ended,
@@ -32,6 +32,8 @@ POINTS = ("pod.created", "run.started", "run.staged", "outputs.collected", "outp
 """Between what is done outside and what stands on record: where a process may be gone at any time, and nothing is lost."""
 AT_HAND_S = 20.0
 """How long a process waits for a pod's agent by itself; what takes longer is waited for elsewhere."""
+BRIEF_S = 5.0
+"""How long it waits for a command that may be short: to be waited for elsewhere, and to be come back to, takes longer than that."""
 
 
 class PodRun:
@@ -45,6 +47,8 @@ class PodRun:
         settings: the Project's namespace and the agent's image.
         log: the task's log.
         dress: gives a pod what the site gives every pod.
+        output: told what the command has said, when it has ended while the process that began it still waited.
+        brief_s: how long that process waits.
         as_ending: what an exception of the caller's own world means to a Run.
         probe: called at the named points; tests inject faults by it.
     """
@@ -59,6 +63,8 @@ class PodRun:
         log: Callable[[str], None],
         *,
         dress: Callable[[Pod], Pod] = lambda pod: pod,
+        output: Callable[[str], None] = lambda _: None,
+        brief_s: float = 0,
         as_ending: Callable[[BaseException], BaseException] = lambda error: error,
         probe: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -66,6 +72,7 @@ class PodRun:
         self._record = RunRecord(governance, project, run, log)
         self._cluster, self._settings, self._dress = cluster, settings, dress
         self._as_ending, self._probe = as_ending, probe
+        self._output, self._brief_s = output, brief_s
         self.at_hand_s = AT_HAND_S
         self._pod: Pod | None = None
 
@@ -122,21 +129,34 @@ class PodRun:
         self._record.fail(ending, self._fence(), self._observed())
 
     def _begin(self, code: CodeSource) -> tuple[Progress, bool]:
-        execution = self._execution()
-        run = self._record.run
-        # Once a fence is on record, its pod is the only one that there will ever be.
-        self._pod = execution.find_pod() if run.fence else execution.ensure_pod()
-        if self._pod is None:
-            raise execution.gone()
-        self._probe("pod.created")
-        self._pod, progress = execution.wait(lambda found: not isinstance(found, Waiting), self.at_hand_s)
-        if isinstance(progress, Stageable):
-            self._record.start(uid_of(self._pod))
-            self._probe("run.started")
-            self._stage(execution, code)
-            self._probe("run.staged")
-            return Waiting("the command starts"), True
-        return self._checked(progress), is_staged(self._pod)
+        with self._execution() as execution:
+            # Once a fence is on record, its pod is the only one that there will ever be.
+            self._pod = execution.find_pod() if self._record.run.fence else execution.ensure_pod()
+            if self._pod is None:
+                raise execution.gone()
+            self._probe("pod.created")
+            if isinstance(progress_of(self._pod), Waiting | Stageable):
+                execution.prepare(code)
+            self._pod, progress = execution.wait(lambda found: not isinstance(found, Waiting), self.at_hand_s)
+            if isinstance(progress, Stageable):
+                self._record.start(uid_of(self._pod))
+                self._probe("run.started")
+                self._stage(execution, code)
+                self._probe("run.staged")
+                return self._wait_briefly(execution), True
+            return self._checked(progress), is_staged(self._pod)
+
+    def _wait_briefly(self, execution: PodExecution) -> Progress:
+        if not self._brief_s:
+            return Waiting("the command starts")
+        self._pod, progress = execution.wait(lambda found: isinstance(found, Ended), self._brief_s)
+        if isinstance(progress, Ended | Broken):
+            try:
+                for line in self._cluster.log(self._settings.namespace, pod_name(self._record.run), USER):
+                    self._output(line)
+            except (Unavailable, StepFailed) as error:
+                self._log(f"what the command has said cannot be read: {error}")
+        return self._checked(progress)
 
     def _stage(self, execution: PodExecution, code: CodeSource) -> None:
         try:
@@ -157,18 +177,18 @@ class PodRun:
         return self._checked(progress_of(self._pod))
 
     def _end(self) -> Run:
-        execution = self._execution()
         progress = self._look()
         if not isinstance(progress, Ended) or self._pod is None:
             raise StateConflict(f"the pod of Run {self._record.run.id} has not ended", remedy="Wait for it")
-        uid = uid_of(self._pod)
-        run = self._record.succeed(uid, 0, _Probed(execution, self._probe), self._observed())
-        self._probe("run.finished")
-        try:
-            execution.release()
-        except (Unavailable, StepFailed) as error:
-            # The Run has ended: that its pod is gone already, or does not answer, changes nothing about it any more.
-            self._log(f"the pod is left for the reconciler to remove: {error}")
+        with self._execution() as execution:
+            outputs = _Probed(execution, self._probe)
+            run = self._record.succeed(uid_of(self._pod), 0, outputs, self._observed())
+            self._probe("run.finished")
+            try:
+                execution.release()
+            except (Unavailable, StepFailed) as error:
+                # The Run has ended: that its pod is gone already, or does not answer, changes nothing about it any more.
+                self._log(f"the pod is left for the reconciler to remove: {error}")
         return run
 
     def _checked(self, progress: Progress) -> Progress:

@@ -195,17 +195,17 @@ class _Applier:
         settings = made_with(pod, run, self._settings(item))
         if settings is None:
             raise _Moot("its pod is another now")
-        execution = PodExecution(run, self._cluster, settings)
         record = RunRecord(self._governance, item.project, run, lambda _: None)
-        try:
-            ended = record.succeed(uid_of(pod), 0, execution, observe(pod))
-        except (StepFailed, InvalidRequest, IntegrityViolation) as failure:
-            # What it has written cannot be registered. Every other refusal is about us, and says nothing about the Run.
-            if isinstance(failure, StepFailed) and failure.error_class not in (ErrorClass.USER, ErrorClass.DATA):
-                raise
-            return self._end(item, run, failure, pod)
-        with suppress(Unavailable, StepFailed):
-            execution.release()
+        with PodExecution(run, self._cluster, settings) as execution:
+            try:
+                ended = record.succeed(uid_of(pod), 0, execution, observe(pod))
+            except (StepFailed, InvalidRequest, IntegrityViolation) as failure:
+                # What it has written cannot be registered. Every other refusal is about us, and says nothing about the Run.
+                if isinstance(failure, StepFailed) and failure.error_class not in (ErrorClass.USER, ErrorClass.DATA):
+                    raise
+                return self._end(item, run, failure, pod)
+            with suppress(Unavailable, StepFailed):
+                execution.release()
         return str(ended.state)
 
     def _end(self, item: PlanItem, run: Run, ending: BaseException, pod: Pod | None) -> str:
