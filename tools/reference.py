@@ -17,7 +17,7 @@ from holdfast.cli.main import EXIT_CODES, app
 from holdfast.core.access import GRANTS, TOKEN_PERMISSIONS, Permission, Role
 from holdfast.core.audit import AuditAction
 from holdfast.ports import MAX_LIMIT
-from holdfast.settings import OwnerSettings, Settings
+from holdfast.settings import LedgerSettings, OwnerSettings, Settings
 from holdfast_plugins.app import MOUNT, describe
 from holdfast_plugins.openapi import document
 from holdfast_provider.get_provider_info import get_provider_info
@@ -87,7 +87,11 @@ def settings_page() -> str:
     """Return the page about what a service process and Airflow's side are told."""
     settings = [
         (f"`HOLDFAST_{name.upper()}`", _default(field), "yes" if _is_secret(field) else "", _meaning(name, field))
-        for name, field in (*Settings.model_fields.items(), *OwnerSettings.model_fields.items())
+        for name, field in (
+            *Settings.model_fields.items(),
+            *OwnerSettings.model_fields.items(),
+            *LedgerSettings.model_fields.items(),
+        )
     ]
     return f"""\
 # Settings

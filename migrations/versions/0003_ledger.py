@@ -68,7 +68,7 @@ def upgrade():
             f"CREATE TRIGGER {table}_truncate_guard BEFORE TRUNCATE ON holdfast.{table}"
             " FOR EACH STATEMENT EXECUTE FUNCTION holdfast.guard_table()"
         )
-        op.execute(f"GRANT SELECT ON holdfast.{table} TO holdfast_service, holdfast_auditor")
+        op.execute(f"GRANT SELECT ON holdfast.{table} TO holdfast_service, holdfast_reader, holdfast_auditor")
     op.execute(_GUARD_HEAD)
     op.execute(
         "CREATE TRIGGER ledger_head_update_guard BEFORE UPDATE ON holdfast.ledger_head"
@@ -96,6 +96,9 @@ _GUARD_HEAD = """
     CREATE FUNCTION holdfast.guard_update_of_ledger_head() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $$
     BEGIN
+        IF NEW."is_only" IS DISTINCT FROM OLD."is_only" THEN
+            RAISE EXCEPTION 'a row of % does not change: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HF001';
+        END IF;
         IF NEW.size < OLD.size THEN
             RAISE EXCEPTION 'a log never becomes smaller: % to % refused', OLD.size, NEW.size USING ERRCODE = 'HF001';
         END IF;

@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.model import DecisionRequest, Promotion
+from tests.support.ledger import sequencer_in
 from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
@@ -19,6 +21,7 @@ SECRET = {"audit_event", "idempotency_reply", "service_token"}
 MUTABLE = {
     "artifact",
     "dataset_version",
+    "ledger_head",
     "model_version",
     "pipeline_run",
     "project",
@@ -31,8 +34,10 @@ MUTABLE = {
 
 def expected(role: str, verb: str, table: str) -> bool:
     match role, verb:
-        case "holdfast_service", "SELECT" | "INSERT":
+        case "holdfast_service", "SELECT":
             return True
+        case "holdfast_service", "INSERT":
+            return table != "ledger_head"
         case "holdfast_service", "UPDATE":
             return table in MUTABLE
         case "holdfast_reader", "SELECT":
@@ -55,7 +60,7 @@ def approve(story: Story, promotion: Promotion, principal: str = "user:olaf") ->
 
 
 @pytest.fixture(scope="module")
-def promoted(story: Story) -> Story:
+def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """A Project in which every table has a row."""
     promotion = story.request_promotion()
     story.olaf.promotions.decide(
@@ -65,6 +70,7 @@ def promoted(story: Story) -> Story:
     from holdfast.wire.project import TokenRequest
 
     story.mia.projects.create_token(story.project, TokenRequest(name="worker", scope=["run.write"]))
+    sequencer_in(tmp_path_factory.mktemp("ledger"), platform.engine).extend()
     return story
 
 
@@ -90,7 +96,7 @@ def test_not_even_the_owner_changes_or_removes_a_row(
     statement = {
         "UPDATE": f"UPDATE {table} SET {key} = {key}"
         if table not in MUTABLE
-        else f"UPDATE {table} SET {key} = gen_random_uuid()",
+        else f"UPDATE {table} SET {key} = {'false' if key == 'is_only' else 'gen_random_uuid()'}",
         "DELETE": f"DELETE FROM {table}",
         "TRUNCATE": f"TRUNCATE {table} CASCADE",
     }[verb]

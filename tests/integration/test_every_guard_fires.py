@@ -16,10 +16,12 @@ from sqlalchemy.exc import DBAPIError
 
 from holdfast.core.promotion import PromotionState
 from holdfast.core.run import PIPELINE_RUN_TRANSITIONS, RUN_TRANSITIONS, PipelineRunState, RunState
+from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.project import Reason, RoleBindingRequest, TokenRequest
 from holdfast.wire.run import EnvironmentRequest, PipelineRunTransition, RunStart
 from tests.integration.test_database_guards import approve
+from tests.support.ledger import sequencer_in
 from tests.support.story import Story, digest_of
 
 COLUMNS = {table.name: [column.name for column in table.columns] for table in Table.metadata.sorted_tables}
@@ -37,6 +39,10 @@ CHECKS = {
     "dataset_file_size_bytes_ck": {"size_bytes": "-1"},
     "dataset_version_sizes_ck": {"file_count": "0"},
     "environment_lock_image_by_digest_ck": {"kind": "'image'", "reference": "'sklearn:1.5'"},
+    "ledger_checkpoint_size_ck": {"size": "0"},
+    "ledger_head_is_only_ck": {"is_only": "false"},
+    "ledger_head_size_ck": {"size": "-1"},
+    "ledger_leaf_index_ck": {"index": "-1"},
     "pipeline_run_commit_ck": {"commit": "'main'"},
     "pipeline_run_ended_ck": {"state": "'succeeded'", "ended_at": "NULL"},
     "project_name_ck": {"name": "'Not A Name'"},
@@ -93,7 +99,7 @@ TIMES = {
     "service_token": ("revoked_at",),
 }
 CHANGED = {"text": "'changed'", "jsonb": """'{"changed": true}'""", "uuid": FRESH["uuid"], "bytea": FRESH["bytea"]}
-CHANGED |= {"ARRAY": "'{}'", "integer": "1000001", "bigint": "1000001", "smallint": "101"}
+CHANGED |= {"boolean": "false", "ARRAY": "'{}'", "integer": "1000001", "bigint": "1000001", "smallint": "101"}
 CHANGED |= {"timestamp with time zone": "'2000-01-01'"}
 
 
@@ -119,6 +125,8 @@ def broken_rules(table: str, columns: dict[str, str], mutable: set[str]) -> list
     for column in TIMES.get(table, ()):
         forged = f"UPDATE {table} SET {column} = '2000-01-01' WHERE {open_row}"
         rules.append(("HF001", "a time that is not now", forged))
+    if table == "ledger_head":
+        rules.append(("HF001", "never becomes smaller", "UPDATE ledger_head SET size = size - 1"))
     if table == "run":
         stolen = f"UPDATE run SET fence = 'pod-2' WHERE fence IS NOT NULL AND {open_row}"
         rules.append(("HF001", "keeps the fence", stolen))
@@ -215,6 +223,8 @@ class Catalogue:
         }
         if table in ("environment_lock", "policy_snapshot", "dataset_version"):
             fresh["digest"] = FRESH["bytea"]
+        if table.startswith("ledger_"):
+            fresh |= {"index": "index + 1000000", "event_id": "gen_random_uuid()", "size": "size + 1000000"}
         if table == "model_version_artifact":
             fresh["artifact_id"] = "gen_random_uuid()"
         values = ", ".join(changes.get(c) or (c if c in keep else fresh.get(c, c)) for c in COLUMNS[table])
@@ -223,7 +233,9 @@ class Catalogue:
 
 
 @pytest.fixture(scope="module")
-def catalogue(story: Story, database: tuple[str, str]) -> Iterator[Catalogue]:
+def catalogue(
+    story: Story, platform: Platform, database: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Catalogue]:
     """A database in which every table has a row of every kind that a case needs."""
     install, fresh = story.act_as("system:install"), secrets.token_hex(4)
     promotion = story.request_promotion()
@@ -246,6 +258,7 @@ def catalogue(story: Story, database: tuple[str, str]) -> Iterator[Catalogue]:
     closed = Story.begin(story.act_as, story.objects)
     closed.pipeline_run()
     install.projects.archive(closed.project, Reason(reason="over"))
+    sequencer_in(tmp_path_factory.mktemp("ledger"), platform.engine).extend()
     engine = create_engine(database[0])
     with engine.connect() as connection:
         connection.execute(text("SET search_path = holdfast"))
@@ -318,7 +331,7 @@ def test_every_trigger_is_seen_to_refuse(catalogue: Catalogue) -> None:
 
 def test_every_rule_of_the_guards_of_updates_is_seen_to_refuse(catalogue: Catalogue) -> None:
     guarded = [table for table, name in catalogue.triggers() if name == f"{table}_update_guard"]
-    assert len(guarded) == 9
+    assert len(guarded) == 10
     seen = 0
     for table in guarded:
         for state, words, statement in broken_rules(table, catalogue.types(table), catalogue.mutable(table)):

@@ -29,6 +29,7 @@ _MORE_GUARDS = {
     "update": (
         "artifact",
         "dataset_version",
+        "ledger_head",
         "model_version",
         "pipeline_run",
         "project",
