@@ -118,7 +118,8 @@ class RunningOperator(HoldfastOperator):
             project=project,
             run=str(run.id),
             is_staged=is_staged,
-            start_by=time.time() + START_TIMEOUT_S,
+            deferred_at=(now := time.time()),
+            start_by=now + START_TIMEOUT_S,
             deadline_s=deadline_s(run),
         )
         more = {"project": project, "run": str(run.id), "is_staged": is_staged}

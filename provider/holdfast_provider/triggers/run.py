@@ -20,7 +20,7 @@ _WATCH_S = 60
 _BACK_OFF_S = 5.0
 _LOG_END_S = 15.0
 # The scheduler may learn that the task has deferred only after the trigger has brought it back; it then takes the task for lost and fails
-# it (apache/airflow issues 67287 and 72716). So no trigger fires in its first seconds.
+# it (apache/airflow issues 67287 and 72716). So none fires in the first seconds after it.
 _LEAST_S = 3.0
 
 MOVED, EXPIRED = "moved", "expired"
@@ -40,7 +40,8 @@ class RunTrigger(BaseTrigger):
         project: the Project's name.
         run: the Run's id.
         is_staged: whether the Run has been laid out, so that only the end of its command is waited for.
-        start_by: when the pod must have started, in seconds since the epoch.
+        deferred_at: when the task deferred, in seconds since the epoch.
+        start_by: when the pod must have started, likewise.
         deadline_s: how long the command may run.
     """
 
@@ -53,13 +54,15 @@ class RunTrigger(BaseTrigger):
         project: str,
         run: str,
         is_staged: bool,
+        deferred_at: float,
         start_by: float,
         deadline_s: int,
     ) -> None:
         super().__init__()
         self.namespace, self.pod, self.kubernetes_conn_id = namespace, pod, kubernetes_conn_id
         self.conn_id, self.project, self.run_id = conn_id, project, run
-        self.is_staged, self.start_by, self.deadline_s = is_staged, start_by, deadline_s
+        self.is_staged, self.deadline_s = is_staged, deadline_s
+        self.deferred_at, self.start_by = deferred_at, start_by
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what makes the same trigger in another process."""
@@ -73,6 +76,7 @@ class RunTrigger(BaseTrigger):
                 "project": self.project,
                 "run": self.run_id,
                 "is_staged": self.is_staged,
+                "deferred_at": self.deferred_at,
                 "start_by": self.start_by,
                 "deadline_s": self.deadline_s,
             },
@@ -80,7 +84,6 @@ class RunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event."""
-        began = time.monotonic()
         token = await sync_to_async(lambda: HoldfastHook(self.conn_id).token)()
         async with self._core() as core:
             has_begun = asyncio.Event()
@@ -94,7 +97,7 @@ class RunTrigger(BaseTrigger):
                 log.cancel()
                 with suppress(asyncio.CancelledError):
                     await log
-        await asyncio.sleep(began + _LEAST_S - time.monotonic())
+        await asyncio.sleep(self.deferred_at + _LEAST_S - time.time())
         yield TriggerEvent({"event": event})
 
     async def on_kill(self) -> None:
