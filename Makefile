@@ -34,9 +34,10 @@ contracts: install
 unit: install
 	$(PYTEST) -q $(BESIDE) tests/unit
 
-kubernetes: install ## the Kubernetes that the tests run on, and what judges its policies, built once from their Go modules
+kubernetes: install ## the Kubernetes that the tests run on, and the judges of policies and logs, built once from their Go modules
 	@$(PYTHON) -m tests.support.kubernetes.binary
 	@$(PYTHON) -m tests.support.kubernetes.policies
+	@$(PYTHON) -m tests.support.ledger
 
 test: check kubernetes ## every gate: check, then all suites on real parts, the demo, and the built wheel
 	$(PYTEST) $(BESIDE) tests -m "not soak" $(addprefix --ignore ,tests/unit tests/wheel $(ALONE))

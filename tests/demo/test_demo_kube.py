@@ -66,7 +66,7 @@ def test_without_go_or_debian_it_says_what_to_install(tmp_path: Path, monkeypatc
         cluster_plane(None, Narrator()).__enter__()
     # With the packages there, and neither Go nor what it has built before.
     monkeypatch.setattr("tests.support.kubernetes.own.require", lambda _: None)
-    monkeypatch.setattr("tests.support.kubernetes.go_program._USUAL", str(tmp_path))
+    monkeypatch.setattr("tests.support.go_program._USUAL", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(NoCluster, match="there is no `go` on PATH; install Go"):
         cluster_plane(None, Narrator()).__enter__()

@@ -23,6 +23,7 @@ from holdfast.ledger.sequencer import Sequencer
 from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform
 from holdfast.wire.project import ProjectRequest
+from tests.support.ledger import checked_by_others
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,21 @@ def test_what_is_added_extends_the_log_and_every_copy_has_every_checkpoint(
             == (root / "log" / "checkpoint").read_text()
             == kept[-1].read_text()
         )
+
+
+def test_programs_that_are_not_ours_accept_every_entry_tile_proof_and_checkpoint(
+    sequencer: Sequencer, root: Path, signer: FileSigner
+) -> None:
+    size = sequencer.extend()
+    known = sorted((root / "worm" / "checkpoints").iterdir())
+    found = checked_by_others(root / "log", str(signer.key), *known)
+    assert found == {"size": size, "records": size, "consistent": len(known), "fsck": "holds", "tlog": "holds"}
+    tile = root / "log" / "tile" / "0" / "000"
+    content = tile.read_bytes()
+    tile.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    spoilt = checked_by_others(root / "log", str(signer.key))
+    tile.write_bytes(content)
+    assert "holds" not in (spoilt["fsck"], spoilt["tlog"])
 
 
 def test_an_event_of_a_transaction_that_ends_late_is_not_passed_over(

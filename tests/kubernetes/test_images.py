@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kubernetes import binary, go_program
+from tests.support import go_program
+from tests.support.kubernetes import binary
 from tests.support.kubernetes.images import Images
 from tests.support.kubernetes.tree import Directory, File, Link, copy_of_modules
 

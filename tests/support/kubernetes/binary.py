@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.kubernetes.go_program import GoProgram
+from tests.support.go_program import GoProgram
 
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
 _STAMP = "k8s.io/component-base/version"

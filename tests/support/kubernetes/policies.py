@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.kubernetes.go_program import GoProgram
+from tests.support.go_program import GoProgram
 
 Document = dict[str, Any]
 ANALYSER = GoProgram("cyclonus", Path(__file__).parent / "netverdict", "github.com/mattfenwick/cyclonus")
