@@ -63,12 +63,11 @@ class Publisher:
             self._edge = None  # until what it says is published, it is only what somebody has begun
             self._extend(edge, min(size, edge.size + AT_ONCE))
             self._probe("tiles.written")
-            last = self._keep(edge)
+            self._keep(edge)
             self._probe("checkpoint.kept")
-            self._show(last.note)
             self._edge = edge
-        if last is not None:
-            self._show(last.note)
+            self._show()
+        self._show()
         return edge.size
 
     def _check_published(self) -> None:
@@ -130,8 +129,8 @@ class Publisher:
             )
         return entries
 
-    def _keep(self, edge: Edge) -> Any:
-        """Return the checkpoint of the edge's size, kept in the database."""
+    def _keep(self, edge: Edge) -> None:
+        """Keep the checkpoint of the edge's size in the database; raises IntegrityViolation where another one is there."""
         key, root = self._signer.key, edge.root()
         note = signed(str(Checkpoint(key.name, edge.size, root)), (key, self._signer.sign))
         with self._engine.begin() as connection:
@@ -143,10 +142,14 @@ class Publisher:
                 f"there is another checkpoint of size {edge.size} already, and the events are not those that it was made of",
                 remedy="Find out who changed the database; nothing is published until then",
             )
-        return kept
 
-    def _show(self, note: str) -> None:
-        self._log.write(CHECKPOINT, note.encode())
+    def _show(self) -> None:
+        """Show the newest checkpoint that is kept: after a standstill it may be another sequencer's, and ours is history."""
+        with read_only(self._engine) as connection:
+            last = _LAST.one_or_none(connection)
+        if last is None:
+            return
+        self._log.write(CHECKPOINT, last.note.encode())
         self._probe("checkpoint.published")
         for copy in self._copies:
             self._catch_up(copy)

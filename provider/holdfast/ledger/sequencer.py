@@ -15,6 +15,7 @@ from holdfast.ledger.publish import Publisher
 
 POINTS = ("locked", "ordered", "tiles.written", "checkpoint.kept", "checkpoint.published")
 """Between what is durable and what is not yet: where a sequencer may end at any time, and nothing is lost or forked."""
+STANDSTILL_S = 30
 _LOCK = 0x6C6F67
 _PAUSE_S = 0.1
 
@@ -26,10 +27,19 @@ class Sequencer:
         engine: of the governance database.
         publisher: of the log.
         probe: called at the named points; tests inject faults by it.
+        standstill_s: how long it may stand still before another one takes over, in whole seconds.
     """
 
-    def __init__(self, engine: Engine, publisher: Publisher, probe: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        publisher: Publisher,
+        probe: Callable[[str], None] = lambda _: None,
+        *,
+        standstill_s: int = STANDSTILL_S,
+    ) -> None:
         self._engine, self._publisher, self._probe = engine, publisher, probe
+        self._standstill_s = standstill_s
 
     def extend(self) -> int:
         """Take everything that is committed into the log once, publish it, and return the log's size; the lock is the caller's."""
@@ -62,6 +72,8 @@ class Sequencer:
     def _locked(self) -> Iterator[Connection | None]:
         """Yield the session that holds the lock, None where another one does."""
         with self._engine.connect() as connection:
+            # Who stands still for so long has lost the lock: to the database a stopped process looks like one that thinks.
+            connection.execute(text(f"SET idle_session_timeout = '{self._standstill_s}s'"))
             got = connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK})
             connection.commit()
             try:
