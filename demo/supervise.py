@@ -18,10 +18,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
-    """A group of processes, each with a session and a log file of its own; they end with this process, however it ends."""
+    """A group of processes, each with a session and a log file of its own; they end with this process, however it ends.
+
+    Attributes:
+        revives: whether one that has ended is started again, as production does; else its end is everybody's.
+    """
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
+        self.revives = False
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, tuple[list[str], Mapping[str, str]]] = {}
         self._watched: dict[str, tuple[Callable[[], int | None], Path]] = {}
@@ -67,7 +72,11 @@ class Supervisor:
         """Return while every process runs; raises DemoFailure that names the one that has ended, and its log."""
         started = {name: (process.poll, self.logs / f"{name}.log") for name, process in self._processes.items()}
         for name, (poll, log) in {**self._watched, **started}.items():
-            if (code := poll()) is not None:
+            if (code := poll()) is None:
+                continue
+            if self.revives and name in self._started:
+                self.start(name, *self._started[name])
+            else:
                 raise DemoFailure(
                     f"{name} has ended (exit {code}); its log is {log}. Everything else was stopped; start again"
                 )
