@@ -1,7 +1,9 @@
 """Runs on Kubernetes as Airflow knows the cluster: its connection, its labels, and what the site gives every pod."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, cast
+from uuid import UUID
 
 import yaml
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
@@ -21,6 +23,9 @@ from holdfast.dataplane.record import RunRecord
 from holdfast.ports import Governance
 from holdfast.wire.run import Run
 from holdfast_provider.execution import as_ending
+from holdfast_provider.hooks.holdfast import HoldfastHook
+
+logger = logging.getLogger(__name__)
 
 
 def pod_operator(manifest: Pod, kubernetes_conn_id: str) -> KubernetesPodOperator:
@@ -80,6 +85,14 @@ def pod_run(
         as_ending=as_ending,
         probe=probe,
     )
+
+
+def cancel_run(conn_id: str, kubernetes_conn_id: str, project: str, run: str) -> None:
+    """End a Run on Kubernetes whose task somebody has marked or cleared, and record it as canceled."""
+    with HoldfastHook(conn_id).get_conn() as governance:
+        found = governance.runs.get(project, UUID(run))
+        if not is_terminal(found.state):
+            pod_run(governance, project, found, kubernetes_conn_id, logger.info).cancel()
 
 
 def core_of(kubernetes_conn_id: str) -> Any:

@@ -251,21 +251,6 @@ class RunOperator(RunningOperator):
         return bound
 
 
-def cancel_run(conn_id: str, kubernetes_conn_id: str, project: str, run: str) -> None:
-    """End a Run on Kubernetes whose task somebody has marked or cleared, and record it as canceled."""
-    import logging
-
-    from holdfast.core.run import is_terminal
-    from holdfast_provider.hooks.holdfast import HoldfastHook
-    from holdfast_provider.pods import pod_run
-
-    log = logging.getLogger(__name__)
-    with HoldfastHook(conn_id).get_conn() as governance:
-        found = governance.runs.get(project, UUID(run))
-        if not is_terminal(found.state):
-            pod_run(governance, project, found, kubernetes_conn_id, log.info).cancel()
-
-
 def references_of(governance: "Governance", project: str, run: "Run") -> dict[str, Any]:
     """Return output name → reference of a Run's Artifacts; a directory's are a list."""
     references: dict[str, Any] = {}

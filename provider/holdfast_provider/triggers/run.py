@@ -102,7 +102,7 @@ class RunTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """End the Run: somebody marked or cleared its task."""
-        from holdfast_provider.operators.run import cancel_run
+        from holdfast_provider.pods import cancel_run
 
         await sync_to_async(cancel_run)(self.conn_id, self.kubernetes_conn_id, self.project, self.run_id)
 
