@@ -24,6 +24,7 @@ from holdfast.dataplane.kubernetes.status import (
     running_since,
     uid_of,
 )
+from holdfast.dataplane.record import ending_of
 
 TIME = "2026-01-01T00:00:00Z"
 DONE = {"terminated": {"exitCode": 0, "reason": "Completed"}}
@@ -188,3 +189,12 @@ def test_every_refusal_of_a_cluster_has_its_class_and_a_way_out(
     for body in (json.dumps({"message": message}), json.dumps({"message": message}).encode(), message):
         failure = refusal_of(status, body, "create pods", "oncology")
         assert (failure.error_class, said in str(failure)) == (error_class, True), str(failure)
+
+
+@pytest.mark.parametrize("message", ["[" * 4000, '{"not_started": "a\\u0000b"}', '{"not_started": "a\\ud800b"}'])
+def test_a_termination_message_by_the_command_itself_leaves_a_cause_that_can_be_recorded(message: str) -> None:
+    found = pod(DONE, ended(126, message=message), RUNS)
+    progress = progress_of(found)
+    assert isinstance(progress, Broken)
+    assert ending_of(progress.failure).cause == str(progress.failure)
+    assert observe(found).peak_memory_bytes is None

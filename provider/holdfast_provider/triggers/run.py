@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from holdfast.dataplane.kubernetes.cluster import LINE_LIMIT
+from holdfast.dataplane.kubernetes.lines import Lines
 from holdfast.dataplane.kubernetes.manifest import USER
 from holdfast.dataplane.kubernetes.status import Broken, Ended, Running, Stageable, Waiting, progress_of, running_since
 from holdfast_provider._masking import mask
@@ -183,8 +184,8 @@ class RunTrigger(BaseTrigger):
                     self.pod, self.namespace, container=USER, follow=True, _preload_content=False, _request_timeout=None
                 )
                 if response.status == 200:
-                    async for line in _lines(response):
-                        text = line[:LINE_LIMIT].decode(errors="backslashreplace")
+                    async for line in _lines(response, LINE_LIMIT):
+                        text = line.decode(errors="backslashreplace")
                         self.log.info("%s", mask(text, token))
                     return
             except asyncio.CancelledError:
@@ -194,12 +195,10 @@ class RunTrigger(BaseTrigger):
             await asyncio.sleep(0.3)
 
 
-async def _lines(response: Any) -> AsyncIterator[bytes]:
-    held = b""
+async def _lines(response: Any, limit_bytes: int | None = None) -> AsyncIterator[bytes]:
+    lines = Lines(limit_bytes)
     async for piece in response.content.iter_any():
-        *lines, held = (held + piece).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
-    if held:
-        yield held
+        for line in lines.feed(piece):
+            yield line
+    if last := lines.rest():
+        yield last

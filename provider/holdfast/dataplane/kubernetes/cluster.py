@@ -14,6 +14,7 @@ from kubernetes.client import ApiClient, AuthorizationV1Api, CoreV1Api, VersionA
 from kubernetes.client.exceptions import ApiException
 
 from holdfast.dataplane.kubernetes.dialogue import Dialogue
+from holdfast.dataplane.kubernetes.lines import Lines
 from holdfast.dataplane.kubernetes.refusal import reached, refusal_of
 from holdfast.dataplane.plane import StepFailed
 
@@ -132,8 +133,8 @@ class Cluster:
         """Yield what a container has said, line by line, each cut where it is very long; raises StepFailed, Unavailable."""
         with _answered("get pods/log", namespace):
             response = self._core.read_namespaced_pod_log(name, namespace, container=container, **_RAW)
-            for line in _lines(response):
-                yield line[:LINE_LIMIT].decode(errors="backslashreplace")
+            for line in _lines(response, LINE_LIMIT):
+                yield line.decode(errors="backslashreplace")
 
     def time(self) -> datetime:
         """Return the cluster's time; raises StepFailed, Unavailable."""
@@ -184,14 +185,13 @@ def _json(response: Any) -> dict[str, Any]:
     return found
 
 
-def _lines(response: Any) -> Iterator[bytes]:
-    held = b""
+def _lines(response: Any, limit_bytes: int | None = None) -> Iterator[bytes]:
+    lines = Lines(limit_bytes)
     try:
         for piece in response.stream(amt=None, decode_content=False):
-            *lines, held = (held + piece).split(b"\n")
-            yield from filter(None, lines)
-        if held:
-            yield held
+            yield from lines.feed(piece)
+        if last := lines.rest():
+            yield last
     finally:
         response.close()
         response.release_conn()

@@ -81,9 +81,14 @@ def _message(pod: Pod) -> dict[str, Any]:
     text = _state(pod, USER).get("terminated", {}).get("message") or ""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _printable(said: object) -> str:
+    """Return what the user's side says as text that can be recorded: U+0000 and lone surrogates cannot."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(said)[:200])
 
 
 def _amount(used: dict[str, Any], name: str) -> float | None:
@@ -180,7 +185,7 @@ def _ended(pod: Pod, ending: dict[str, Any]) -> Progress:
         return Broken(
             StepFailed(
                 ErrorClass.USER,
-                f"the command {command[:200]!r} could not be started: {str(why)[:200]}",
+                f"the command {command[:200]!r} could not be started: {_printable(why)}",
                 "Write it as it is called in the image",
             )
         )
