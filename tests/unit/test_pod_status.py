@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core.errors import InvalidRequest
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.refusal import refusal_of
 from holdfast.dataplane.kubernetes.status import (
@@ -24,6 +25,7 @@ from holdfast.dataplane.kubernetes.status import (
     running_since,
     uid_of,
 )
+from holdfast.dataplane.plane import StepCanceled, StepFailed
 from holdfast.dataplane.record import ending_of
 
 TIME = "2026-01-01T00:00:00Z"
@@ -198,3 +200,12 @@ def test_a_termination_message_by_the_command_itself_leaves_a_cause_that_can_be_
     assert isinstance(progress, Broken)
     assert ending_of(progress.failure).cause == str(progress.failure)
     assert observe(found).peak_memory_bytes is None
+
+
+@pytest.mark.parametrize("said", ["a\x00b", "a\ud800b"])
+def test_a_cause_that_quotes_what_cannot_be_recorded_is_recorded_without_it(said: str) -> None:
+    for error in (StepFailed(ErrorClass.USER, said), StepCanceled(said), InvalidRequest(said)):
+        cause = ending_of(error).cause or ""
+        assert cause.encode().decode() == cause
+        assert "\x00" not in cause
+        assert cause.startswith("a")

@@ -46,6 +46,11 @@ def is_plain(value: Any, depth: int = 0, *, fractions: bool = True) -> bool:
     return value is None or kind is bool
 
 
+def recordable(text: str) -> str:
+    """Return a text from elsewhere with what no document may hold, U+0000 and lone surrogates, replaced."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
 def check_document(value: object) -> None:
     """Return when every value has one canonical form and can be stored.
 

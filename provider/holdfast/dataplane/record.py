@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from holdfast.core.canonical import recordable
 from holdfast.core.errors import (
     HoldfastError,
     IntegrityViolation,
@@ -126,7 +127,7 @@ def ending_of(error: BaseException) -> RunFinish:
         case StepFailed():
             return _failed(error.error_class, str(error), error.exit_code)
         case StepCanceled():
-            return RunFinish(state=RunState.CANCELED, cause=str(error)[:_CAUSE_LIMIT])
+            return RunFinish(state=RunState.CANCELED, cause=recordable(str(error))[:_CAUSE_LIMIT])
         case HoldfastError():
             return _failed(_CLASS_OF.get(type(error), ErrorClass.PLATFORM), str(error))
         case _:
@@ -136,4 +137,6 @@ def ending_of(error: BaseException) -> RunFinish:
 
 
 def _failed(error_class: ErrorClass, cause: str, exit_code: int | None = None) -> RunFinish:
-    return RunFinish(state=RunState.FAILED, error_class=error_class, cause=cause[:_CAUSE_LIMIT], exit_code=exit_code)
+    # It may quote a command's words, or an agent's.
+    told = recordable(cause)[:_CAUSE_LIMIT]
+    return RunFinish(state=RunState.FAILED, error_class=error_class, cause=told, exit_code=exit_code)

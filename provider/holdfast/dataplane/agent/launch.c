@@ -44,7 +44,7 @@ static double counted(const char *path, const char *word) {
 }
 
 static void say(const char *text) {
-    int file = open(MESSAGE, O_WRONLY | O_CLOEXEC);
+    int file = open(MESSAGE, O_WRONLY | O_TRUNC | O_CLOEXEC);
     if (file < 0)
         return;
     if (write(file, text, strlen(text)) < 0)

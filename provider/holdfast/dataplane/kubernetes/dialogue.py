@@ -17,12 +17,15 @@ from kubernetes.stream import stream
 from websocket import WebSocketException
 
 from holdfast.core.errors import Unavailable
+from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.manifest import agent_command
 from holdfast.dataplane.kubernetes.refusal import reached, refusal_of
-from holdfast.dataplane.plane import failure_of
+from holdfast.dataplane.plane import StepFailed, failure_of
 
 _PIECE_BYTES = 256 << 10
 _ORDER_TIMEOUT_S = 3600
+# How long the other side may take nothing of what is sent.
+_STALL_S = 60
 _RIGHT = "create pods/exec"
 
 
@@ -63,10 +66,16 @@ class Dialogue:
             self.close()
             raise
         try:
-            report = json.loads(said)
+            report = _report(said)
         except ValueError:
             self.close()
             last = said.decode(errors="replace").strip().splitlines()[-1:] or ["no report"]
+            if last[0].startswith("usage:"):
+                raise StepFailed(
+                    ErrorClass.PLATFORM,
+                    "the agent's image is of another version of Holdfast: it takes no orders as this one gives them",
+                    "Set agent_image to the image of this version",
+                ) from None
             raise Unavailable(
                 f"the agent in pod {self._namespace}/{self._name} broke off in {command!r}: {last[0][:300]}"
             ) from None
@@ -104,7 +113,7 @@ class Dialogue:
     def _connected(self) -> Any:
         try:
             # A client of its own: for the time of a call the library replaces the client's way to send requests.
-            return stream(
+            made = stream(
                 CoreV1Api(ApiClient(self._client.configuration)).connect_get_namespaced_pod_exec,
                 self._name,
                 self._namespace,
@@ -122,6 +131,16 @@ class Dialogue:
             if isinstance(error.__context__, ApiException):
                 raise error.__context__ from None
             raise
+        made.sock.settimeout(_STALL_S)
+        return made
+
+
+def _report(said: bytes) -> dict[str, Any]:
+    """Return the report that a line is; raises ValueError for another line."""
+    report = json.loads(said)
+    if not isinstance(report, dict) or not isinstance(report.get("failure", report.get("result")), dict):
+        raise ValueError("no report")  # noqa: TRY004 - as for what is no JSON
+    return report
 
 
 def _framed(command: str, order: Mapping[str, Any], content: Path | None) -> Iterator[bytes]:
