@@ -146,6 +146,28 @@ def test_the_database_killed_while_the_command_works_loses_and_doubles_nothing(
         place.group.revives = False
 
 
+@pytest.mark.parametrize("point", ["run.started", "outputs.collected"])
+def test_the_object_store_killed_before_it_is_used_costs_a_try_at_most_and_doubles_nothing(
+    place: Installation, markers: Markers, plane: DataPlane, point: str
+) -> None:
+    server = plane.s3.group
+    found = victim(place, markers, f"{point}-store", point=point, victim=str(server.pids["radosgw"]))
+    place.until("the end of the object store", found.once.exists, 90)
+    server.revives = True
+    try:
+        place.until("the object store's return", lambda: server.check() or plane.s3.answers(), 60)
+    finally:
+        server.revives = False
+    place.check_end(DAG, found.run_id, deadline_s=180)
+
+    *lost, last = found.runs()
+    assert last.state == "succeeded"
+    assert [(run.state, run.error_class) for run in lost] == [("failed", "platform")] * len(lost)
+    # Its outputs could not be stored, or its inputs not be fetched, and then nothing ran.
+    assert markers.count(found.name) == (len(lost) + 1 if point == "outputs.collected" else 1)
+    found.check_registered(last)
+
+
 def test_a_node_lost_while_the_command_works_makes_the_next_try_run_elsewhere(
     place: Installation, markers: Markers, own: OwnCluster, cluster_api: ClusterApi
 ) -> None:

@@ -103,11 +103,18 @@ class S3Server:
         url: its endpoint.
         access_key: of the user that owns the buckets.
         secret_key: of the same user.
+        group: its processes.
     """
 
     url: str
     access_key: str
     secret_key: str = field(repr=False)
+    group: Supervisor = field(repr=False)
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return _listens(host, int(port))
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -229,7 +236,7 @@ def _start(root: Path, group: Supervisor, capacity: int, *, is_swept: bool, host
     _run(root, "ceph", "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
     group.start("radosgw", ["radosgw", "-f", "-n", "client.rgw"], _environment(root))
     group.wait_until("the S3 server's start", lambda: _listens(host, gateway), _DEADLINE_S)
-    server = S3Server(f"http://{host}:{gateway}", secrets.token_hex(8), secrets.token_hex(16))
+    server = S3Server(f"http://{host}:{gateway}", secrets.token_hex(8), secrets.token_hex(16), group)
     keys = ["--access-key", server.access_key, "--secret-key", server.secret_key]
     _run(root, "radosgw-admin", "user", "create", "--uid", "service", "--display-name", "service", *keys)
     return server

@@ -11,7 +11,7 @@ from holdfast_provider.operators import RunOperator
 
 
 class KilledOperator(RunOperator):
-    """Kills its own process, or the supervisor of that, once, at the point that the DagRun names."""
+    """Kills its own process, the supervisor of that, or the process of an id, once, at the point that the DagRun names."""
 
     template_fields = (*RunOperator.template_fields, "point", "victim", "once")
 
@@ -24,6 +24,9 @@ class KilledOperator(RunOperator):
         if point != self.point or marker.exists():
             return
         marker.write_text(f"{os.getpid()} {os.getppid()}")
+        if self.victim.isdigit():
+            os.kill(int(self.victim), signal.SIGKILL)
+            return
         if self.victim == "supervisor":
             os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
