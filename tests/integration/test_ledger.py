@@ -123,6 +123,33 @@ def test_an_event_of_a_transaction_that_ends_late_is_not_passed_over(
     assert sequencer.extend() == len(events(owner_sql))
 
 
+def test_a_database_that_was_restored_on_another_server_goes_on_where_it_was(
+    admin: GovernanceService, sequencer: Sequencer, platform: Platform, owner_sql: Any
+) -> None:
+    create(admin, 3, "before")
+    sequencer.extend()
+    # As another server's: its number, and events of transactions that this one will not reach for ages.
+    owner_sql.execute(text("UPDATE ledger_head SET server = 1, cursor_xid = '4000000000000'"))
+    owner_sql.execute(
+        text(
+            "INSERT INTO audit_event SELECT gen_random_uuid(), recorded_at, '3999999999999', project, action, initiator, target_type,"
+            " target_id, outcome, content, salt, commitment FROM audit_event LIMIT 2"
+        )
+    )
+    with platform.engine.connect() as slow:
+        # Under way since before: from now on what comes after it waits for it.
+        slow.execute(text("SELECT pg_current_xact_id()"))
+        create(admin, 3, "after")
+        assert sequencer.extend() == len(events(owner_sql))
+        create(admin, 2, "late")
+        assert sequencer.extend() < len(events(owner_sql))
+        slow.rollback()
+    assert sequencer.extend() == len(events(owner_sql))
+    assert owner_sql.scalar(text("SELECT server = system_identifier FROM ledger_head, pg_control_system()"))
+    create(admin, 2, "later")
+    assert sequencer.extend() == len(events(owner_sql))
+
+
 def test_two_sequencers_that_work_at_once_give_each_event_one_index(
     admin: GovernanceService, platform: Platform, signer: FileSigner, root: Path, owner_sql: Any
 ) -> None:

@@ -23,10 +23,7 @@ def assign_indexes(connection: Connection, limit: int = BATCH) -> int:
         return int(_ASSIGN.one(connection, {"limit": limit}).count)
     # The database was restored on another server, whose transactions have other numbers, higher ones perhaps than any that this one
     # has given. What was brought along is committed, so any order does; once there is none of it left, this server's numbers count.
-    count = int(_ASSIGN_RESTORED.one(connection, {"limit": limit}).count)
-    if count < limit:
-        _MOVE_IN.all(connection)
-    return count
+    return int(_ASSIGN_RESTORED.one(connection, {"limit": limit}).count)
 
 
 _SERVER = "(SELECT system_identifier FROM pg_control_system())"
@@ -61,16 +58,14 @@ _ASSIGN_RESTORED = Prepared(
         WITH head AS MATERIALIZED (SELECT size FROM ledger_head),
         found AS MATERIALIZED (
             SELECT '0'::xid8 AS xid, e.id FROM audit_event e WHERE {_NOT_TAKEN} ORDER BY e.id LIMIT :limit
-        ), {_WRITTEN}, moved AS (
-            UPDATE ledger_head SET size = ledger_head.size + (SELECT count(*) FROM found)
+        ), taken AS (SELECT count(*) AS count FROM found), {_WRITTEN}, moved AS (
+            UPDATE ledger_head SET size = ledger_head.size + taken.count,
+            server = CASE WHEN taken.count < :limit THEN {_SERVER} ELSE server END,
+            -- By the same snapshot: what it does not show yet is not below it.
+            cursor_xid = pg_snapshot_xmin(pg_current_snapshot()), cursor_event = '00000000-0000-0000-0000-000000000000'
+            FROM taken
         )
-        SELECT count(*) AS count FROM found
+        SELECT count FROM taken
         """  # noqa: S608 - our own text
-    )
-)
-_MOVE_IN = Prepared(
-    text(
-        "UPDATE ledger_head SET server = (SELECT system_identifier FROM pg_control_system()),"
-        " cursor_event = '00000000-0000-0000-0000-000000000000', cursor_xid = pg_snapshot_xmin(pg_current_snapshot())"
     )
 )
