@@ -30,6 +30,7 @@ def tumour_classifier():
         inputs={"data": data.output},
         parameters={"max_depth": "{{ params.max_depth }}"},
         outputs={"model": "model.skops", "metrics": "metrics.json"},
+        retries=2,
     )
     evaluate = RunOperator(
         task_id="evaluate",
@@ -37,6 +38,7 @@ def tumour_classifier():
         command=["python", "steps/evaluate.py"],
         inputs={"model": train.output["model"], "data": data.output},
         outputs={"report": "report.json", "metrics": "metrics.json", "plots": "plots/"},
+        retries=2,
     )
     version = RegisterModelVersionOperator(
         task_id="register", model="tumours", artifact=train.output["model"], evidence=evaluate.output["report"]
