@@ -22,6 +22,7 @@ def here(plane: DataPlane, place: Installation) -> Iterator[Place]:
         yield Place.of(plane, place, markers)
 
 
+@pytest.mark.timeout(1500)
 def test_twenty_runs_at_once_are_all_recorded_and_their_commands_run_once_each(here: Place) -> None:
     report = measure(here, rounds=1, seconds=[0, 6], parallel=AT_ONCE, console=Console(quiet=True))
     at_once = report["at_once"]
