@@ -13,8 +13,6 @@ from tests.support.airflow import Installation
 from tests.support.kubernetes.data_plane import DataPlane
 from tests.support.markers import Markers
 
-AT_ONCE = 20
-
 
 @pytest.fixture(scope="module")
 def here(plane: DataPlane, place: Installation) -> Iterator[Place]:
@@ -23,11 +21,16 @@ def here(plane: DataPlane, place: Installation) -> Iterator[Place]:
 
 
 @pytest.mark.timeout(1500)
-def test_twenty_runs_at_once_are_all_recorded_and_their_commands_run_once_each(here: Place) -> None:
-    report = measure(here, rounds=1, seconds=[0, 6], parallel=AT_ONCE, console=Console(quiet=True))
+@pytest.mark.parametrize(
+    ("count", "seconds"), [(4, [0]), pytest.param(20, [0, 6], marks=pytest.mark.soak)], ids=["few", "twenty"]
+)
+def test_runs_at_once_are_all_recorded_and_their_commands_run_once_each(
+    here: Place, count: int, seconds: list[float]
+) -> None:
+    report = measure(here, rounds=1, seconds=seconds, parallel=count, console=Console(quiet=True))
     at_once = report["at_once"]
-    assert (at_once["count"], at_once["recorded_lost"]) == (AT_ONCE, 0)
-    for alone, least_s in zip(report["one_at_a_time"], (0, 6), strict=True):
+    assert (at_once["count"], at_once["recorded_lost"]) == (count, 0)
+    for alone, least_s in zip(report["one_at_a_time"], seconds, strict=True):
         for way in WAYS:
             assert least_s < alone[f"{way}_s"]["min"]
         beyond_s = alone["recorded_s"]["median"] - alone["plain_s"]["median"]
