@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.support.airflow import Installation, installation
+from tests.support.airflow import ENDED, Installation, installation
 from tests.support.kubernetes import throw_away_cluster
 from tests.support.kubernetes.airflow import WORKER, on_cluster
 from tests.support.kubernetes.data_plane import DataPlane, data_plane
@@ -24,7 +24,6 @@ WAYS = ("recorded", "plain")
 _DAGS = Path(__file__).parents[2] / "tests" / "kubernetes" / "dags"
 _PLAIN = "plain"
 _DEADLINE_S = 900
-_ENDED = ("success", "failed")
 _WRITE = "import os, pathlib; pathlib.Path(os.environ['HOLDFAST_OUTPUTS'], 'out.txt').write_text('x' * 4096)"
 
 
@@ -84,7 +83,7 @@ class Place:
         if way == "recorded":
             self.airflow.check_end(way, run_id, deadline_s=left)
         else:
-            self.airflow.until(f"the end of {run_id}", lambda: call("GET", path)["state"] in _ENDED, left)
+            self.airflow.until(f"the end of {run_id}", lambda: call("GET", path)["state"] in ENDED, left)
         found, task = call("GET", path), self.airflow.tasks(way, run_id)["step"]
         moments = (datetime.fromisoformat(text) for text in (found["queued_at"], task["end_date"]))
         return Ended(name, run_id, *moments, found["state"] != "success")

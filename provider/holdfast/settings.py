@@ -7,7 +7,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,16 +16,17 @@ from sqlalchemy import Engine
 from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest, Unavailable
 from holdfast.core.sources import SourceRules
-from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.place import DirectoryPlace, Place
-from holdfast.ledger.publish import Publisher
-from holdfast.ledger.sequencer import Sequencer
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
 from holdfast.ports import ObjectStore
 from holdfast.service.governance import GovernanceService
 from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.store.engine import open_engine
+
+if TYPE_CHECKING:
+    from holdfast.ledger.keys import FileSigner
+    from holdfast.ledger.sequencer import Sequencer
 
 logger = logging.getLogger("holdfast.settings")
 
@@ -148,8 +149,11 @@ class LedgerSettings(_Environment):
         default="", description="directories that get every checkpoint, as witnesses' folders; separated by commas"
     )
 
-    def signer(self) -> FileSigner:
+    def signer(self) -> "FileSigner":
         """Return the log's key; raises InvalidRequest."""
+        # Only who extends the log signs: every other process of the service starts without the library for it.
+        from holdfast.ledger.keys import FileSigner
+
         if self.ledger_key is None:
             raise InvalidRequest(
                 "the log's key is not named", remedy="Set HOLDFAST_LEDGER_KEY; `holdfast ledger key` makes one"
@@ -165,8 +169,12 @@ class LedgerSettings(_Environment):
         return [DirectoryPlace(Path(path.strip())) for path in self.ledger_copies.split(",") if path.strip()]
 
 
-def open_sequencer(engine: Engine, settings: LedgerSettings) -> Sequencer:
+def open_sequencer(engine: Engine, settings: LedgerSettings) -> "Sequencer":
     """Return the sequencer of these settings; raises InvalidRequest where the key cannot be read."""
+    from holdfast.ledger.keys import is_signed
+    from holdfast.ledger.publish import Publisher
+    from holdfast.ledger.sequencer import Sequencer
+
     return Sequencer(engine, Publisher(engine, settings.signer(), is_signed, settings.log(), settings.copies()))
 
 

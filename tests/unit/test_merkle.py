@@ -19,6 +19,7 @@ from holdfast.core.merkle import (
     root_from_inclusion,
     verify_consistency,
 )
+from tests.support.merkle import grown
 
 # The vectors of Certificate Transparency's own implementation.
 ENTRIES = [bytes.fromhex(text) for text in (
@@ -50,16 +51,7 @@ def mth(entries: list[bytes]) -> bytes:
     return hashlib.sha256(b"\x01" + mth(entries[:k]) + mth(entries[k:])).digest()
 
 
-def grown(size: int) -> dict[tuple[int, int], bytes]:
-    """Return every full node of a tree of numbered entries."""
-    frontier, nodes = Frontier(), {}
-    for number in range(size):
-        for level, index, found in frontier.append(leaf_hash(b"%d" % number)):
-            nodes[level, index] = found
-    return nodes
-
-
-NODES = grown(LARGEST)
+NODES = grown(b"%d" % number for number in range(LARGEST))
 
 
 def node(level: int, index: int) -> bytes:

@@ -7,21 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import IntegrityViolation
-from holdfast.core.merkle import Frontier, leaf_hash, prove_consistency, prove_inclusion, root
+from holdfast.core.merkle import leaf_hash, prove_consistency, prove_inclusion, root
 from holdfast.core.tiles import Edge, Tile, bundle_path, nodes_of, packed, tiles_between, tiles_of, unpacked
+from tests.support.merkle import grown
 
 SIZE = 70_000
 
 
-def grown(size: int) -> dict[tuple[int, int], bytes]:
-    frontier, nodes = Frontier(), {}
-    for number in range(size):
-        for level, index, found in frontier.append(leaf_hash(b"%d" % number)):
-            nodes[level, index] = found
-    return nodes
-
-
-NODES = grown(SIZE)
+NODES = grown(b"%d" % number for number in range(SIZE))
 
 
 def written(tile: Tile) -> bytes:

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.core.merkle import Frontier, leaf_hash, prove_inclusion
+from holdfast.core.merkle import prove_inclusion, root
 from holdfast.core.note import Checkpoint, VerifierKey, signed
 from holdfast.ledger import verify_proof
 from holdfast.ledger.verify_proof import Refused, ed25519_verifies, verify
+from tests.support.merkle import grown
 
 PROGRAM = Path(verify_proof.__file__)
 ORIGIN = "example.org/log"
@@ -55,10 +56,7 @@ def evidence(number: int, **changes: Any) -> str:
 
 
 def proof(number: int, *, index: int | None = None, extra: str | None = None, note: str | None = None) -> bytes:
-    frontier, nodes = Frontier(), {}
-    for each in range(COUNT):
-        for level, place, found in frontier.append(leaf_hash(entry(each).encode())):
-            nodes[level, place] = found
+    nodes = grown(entry(each).encode() for each in range(COUNT))
     path = prove_inclusion(number, COUNT, lambda *place: nodes[place])
     lines = [
         "c2sp.org/tlog-proof@v1",
@@ -66,7 +64,7 @@ def proof(number: int, *, index: int | None = None, extra: str | None = None, no
         f"index {number if index is None else index}",
         *(base64.b64encode(each).decode() for each in path),
     ]
-    signed_note = signed(str(Checkpoint(ORIGIN, COUNT, frontier.root())), (KEY, PRIVATE.sign))
+    signed_note = signed(str(Checkpoint(ORIGIN, COUNT, root(COUNT, lambda *place: nodes[place]))), (KEY, PRIVATE.sign))
     return ("\n".join(lines) + "\n\n" + (note or signed_note)).encode()
 
 

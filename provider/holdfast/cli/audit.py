@@ -1,6 +1,7 @@
 """`holdfast audit`: the audit trail."""
 
 import sys
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -48,12 +49,8 @@ def prove(
     from holdfast.settings import LedgerSettings, Platform, Settings
     from holdfast.store.engine import read_only
 
-    platform = Platform.open(Settings.load())
-    try:
-        with read_only(platform.engine) as connection:
-            proof = prove_event(connection, LedgerSettings.load().log(), event)
-    finally:
-        platform.close()
+    with closing(Platform.open(Settings.load())) as platform, read_only(platform.engine) as connection:
+        proof = prove_event(connection, LedgerSettings.load().log(), event)
     if to is None:
         sys.stdout.write(proof)
     else:
@@ -83,8 +80,7 @@ def verify(
 
     session = session_of(context)
     keys = [read_verifier_key(text) for text in key]
-    platform = None if without_database else Platform.open(Settings.load())
-    try:
+    with nullcontext() if without_database else closing(Platform.open(Settings.load())) as platform:
         look = Verification(
             LedgerSettings.load().log(),
             keys,
@@ -93,10 +89,7 @@ def verify(
             {str(path): _read(path) for path in known or ()},
             lambda done, of: session.present.note(f"{done} of {of} events"),
         )
-        found = look.report()
-    finally:
-        if platform:
-            platform.close()
+        found = look.verify()
     session.present.record(found)
     if found.findings:
         raise IntegrityViolation(

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -37,16 +38,13 @@ def run(context: typer.Context) -> None:
     """
     from holdfast.settings import LedgerSettings, Platform, Settings, open_sequencer
 
-    platform = Platform.open(Settings.load())
     settings = LedgerSettings.load()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     session_of(context).present.note(f"extending the log in {settings.ledger_root}; Ctrl-C ends it")
-    try:
+    with closing(Platform.open(Settings.load())) as platform:
         open_sequencer(platform.engine, settings).run(stop)
-    finally:
-        platform.close()
 
 
 @commands.command()
@@ -56,9 +54,5 @@ def status(context: typer.Context) -> None:
     from holdfast.settings import Platform, Settings
     from holdfast.store.engine import read_only
 
-    platform = Platform.open(Settings.load())
-    try:
-        with read_only(platform.engine) as connection:
-            session_of(context).present.record(status_of(connection))
-    finally:
-        platform.close()
+    with closing(Platform.open(Settings.load())) as platform, read_only(platform.engine) as connection:
+        session_of(context).present.record(status_of(connection))

@@ -39,15 +39,15 @@ class VerifierKey:
         return hashlib.sha256(self.name.encode() + b"\n" + bytes([ED25519]) + self.public).digest()[:4]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.key_id.hex()}+{_text_of(bytes([ED25519]) + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{encoded(bytes([ED25519]) + self.public)}"
 
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
         """Return the key that a text means; raises InvalidRequest."""
         name, _, rest = text.strip().partition("+")
-        key_id, _, encoded = rest.partition("+")
+        key_id, _, public = rest.partition("+")
         try:
-            decoded = base64.b64decode(encoded, validate=True)
+            decoded = base64.b64decode(public, validate=True)
             found = cls(check_name(name), decoded[1:])
         except (ValueError, InvalidRequest):
             decoded, found = b"", cls("", b"")
@@ -74,7 +74,7 @@ class Checkpoint:
     root: bytes
 
     def __str__(self) -> str:
-        return f"{self.origin}\n{self.size}\n{_text_of(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{encoded(self.root)}\n"
 
     @classmethod
     def parse(cls, text: str) -> "Checkpoint":
@@ -82,16 +82,21 @@ class Checkpoint:
         lines = text.split("\n")
         if len(lines) != 4 or lines[3] or not lines[0]:
             raise IntegrityViolation("a checkpoint has three lines: origin, size and root")
-        origin, size, encoded = lines[:3]
+        origin, size, digest = lines[:3]
         if not (size.isascii() and size.isdigit()) or (size[0] == "0" and size != "0"):
             raise IntegrityViolation(f"a checkpoint's size is {size[:40]!r}")
         try:
-            root = base64.b64decode(encoded, validate=True)
+            root = base64.b64decode(digest, validate=True)
         except binascii.Error:
             root = b""
-        if len(root) != HASH_BYTES or _text_of(root) != encoded:
+        if len(root) != HASH_BYTES or encoded(root) != digest:
             raise IntegrityViolation("a checkpoint's root is no SHA-256 digest")
         return cls(origin, int(size), root)
+
+    @classmethod
+    def unchecked(cls, note: str) -> "Checkpoint":
+        """Return the checkpoint that a note claims, whoever has signed it; raises IntegrityViolation for another text."""
+        return cls.parse(note.partition("\n\n")[0] + "\n")
 
 
 def check_name(name: str) -> str:
@@ -110,7 +115,7 @@ def signed(text: str, *keys: tuple[VerifierKey, Sign]) -> str:
         text: ends with a newline.
         keys: each with what signs by it.
     """
-    lines = [f"{_DASH} {key.name} {_text_of(key.key_id + sign(text.encode()))}\n" for key, sign in keys]
+    lines = [f"{_DASH} {key.name} {encoded(key.key_id + sign(text.encode()))}\n" for key, sign in keys]
     return f"{text}\n{''.join(lines)}"
 
 
@@ -145,11 +150,20 @@ def opened(note: str, keys: Sequence[VerifierKey], check: Check) -> tuple[str, t
     return text, tuple(by)
 
 
+def open_checkpoint(note: str, keys: Sequence[VerifierKey], check: Check) -> Checkpoint:
+    """Return the checkpoint that one of the keys has signed, of the log that bears its name; raises IntegrityViolation."""
+    said, by = opened(note, keys, check)
+    found = Checkpoint.parse(said)
+    if found.origin not in {key.name for key in by}:
+        raise IntegrityViolation(f"the checkpoint is one of another log, {found.origin!r}")
+    return found
+
+
 def _signature(line: str) -> tuple[str, bytes]:
     parts = line.split(" ")
     try:
-        dash, name, encoded = parts
-        decoded = base64.b64decode(encoded, validate=True)
+        dash, name, signature = parts
+        decoded = base64.b64decode(signature, validate=True)
     except ValueError:
         dash, name, decoded = "", "", b""
     if dash != _DASH or not name or len(decoded) <= 4:
@@ -157,5 +171,6 @@ def _signature(line: str) -> tuple[str, bytes]:
     return name, decoded
 
 
-def _text_of(content: bytes) -> str:
+def encoded(content: bytes) -> str:
+    """Return bytes in base64, as notes and proofs hold them."""
     return base64.b64encode(content).decode()

@@ -11,7 +11,6 @@ from holdfast.core.merkle import HASH_BYTES, Frontier, Nodes, node_hash
 
 WIDTH = 256
 HEIGHT = 8
-ENTRY_LIMIT_BYTES = (1 << 16) - 1
 CHECKPOINT = "checkpoint"
 
 

@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from holdfast.core.errors import InvalidRequest
-from holdfast.core.note import ED25519, VerifierKey, check_name
+from holdfast.core.note import ED25519, VerifierKey, check_name, encoded
 
 _PREFIX = ["PRIVATE", "KEY"]
 _SEED_BYTES = 32
@@ -42,13 +42,12 @@ class FileSigner:
         check_name(name)
         seed = os.urandom(_SEED_BYTES)
         made = cls(name, seed)
-        encoded = base64.b64encode(bytes([ED25519]) + seed).decode()
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise InvalidRequest(f"the key {path} cannot be made: {error.strerror}") from None
         with os.fdopen(descriptor, "w") as file:
-            file.write(f"{'+'.join(_PREFIX)}+{name}+{made.key.key_id.hex()}+{encoded}\n")
+            file.write(f"{'+'.join(_PREFIX)}+{name}+{made.key.key_id.hex()}+{encoded(bytes([ED25519]) + seed)}\n")
             file.flush()
             os.fsync(file.fileno())
         return made

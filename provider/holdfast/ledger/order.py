@@ -32,7 +32,7 @@ _WRITTEN = """
     leaves AS (
         INSERT INTO ledger_leaf (index, event_id)
         SELECT (SELECT size FROM head) + row_number() OVER (ORDER BY xid, id) - 1, id FROM found
-    ), last AS (SELECT xid, id FROM found ORDER BY xid DESC, id DESC LIMIT 1)
+    )
 """
 _HEAD = Prepared(text(f"SELECT server = {_SERVER} AS is_same_server FROM ledger_head"))  # noqa: S608 - our own text
 _ASSIGN = Prepared(
@@ -44,7 +44,7 @@ _ASSIGN = Prepared(
             WHERE (e.xid, e.id) > ((SELECT cursor_xid FROM head), (SELECT cursor_event FROM head))
             AND e.xid < pg_snapshot_xmin(pg_current_snapshot()) AND {_NOT_TAKEN}
             ORDER BY e.xid, e.id LIMIT :limit
-        ), {_WRITTEN}, moved AS (
+        ), {_WRITTEN}, last AS (SELECT xid, id FROM found ORDER BY xid DESC, id DESC LIMIT 1), moved AS (
             UPDATE ledger_head SET size = ledger_head.size + (SELECT count(*) FROM found),
             cursor_xid = last.xid, cursor_event = last.id FROM last
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from holdfast.core.errors import NotFound, Unavailable
+from holdfast.objects.filesystem import sync_directory
 
 
 class Place(Protocol):
@@ -49,10 +50,6 @@ class DirectoryPlace:
                 file.flush()
                 os.fsync(file.fileno())
             beside.rename(target)
-            directory = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(target.parent)
         except OSError as error:
             raise Unavailable(f"{target} cannot be written: {error.strerror}") from None

@@ -1,7 +1,5 @@
 """Makes proofs of events from a log's files and the events' rows: one small file each, C2SP tlog-proof."""
 
-import base64
-import json
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -9,10 +7,11 @@ from sqlalchemy import Connection, text
 from holdfast.core.errors import NotFound, StateConflict
 from holdfast.core.leaf import leaf_entry
 from holdfast.core.merkle import prove_inclusion
-from holdfast.core.note import Checkpoint
+from holdfast.core.note import Checkpoint, encoded
 from holdfast.core.tiles import CHECKPOINT, nodes_of
 from holdfast.ledger.place import Place
 from holdfast.store.prepared import Prepared
+from holdfast.wire.canonical import event_bytes
 
 FORMAT = "holdfast.event-proof/1"
 
@@ -28,7 +27,7 @@ def prove_event(connection: Connection, log: Place, event: UUID) -> str:
     if row is None:
         raise NotFound(f"there is no audit event {event}", remedy="`holdfast audit list` shows them")
     note = log.read(CHECKPOINT).decode()
-    size = Checkpoint.parse(note.partition("\n\n")[0] + "\n").size
+    size = Checkpoint.unchecked(note).size
     if row.index is None or row.index >= size:
         raise StateConflict(
             f"audit event {event} is not in the log yet",
@@ -41,13 +40,9 @@ def prove_event(connection: Connection, log: Place, event: UUID) -> str:
         "leaf": leaf_entry(row.index, event, row.recorded_at, row.commitment).decode(),
         "salt": row.salt.hex() if row.content is not None else None,
     }
-    extra = json.dumps(evidence, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-    lines = ["c2sp.org/tlog-proof@v1", f"extra {_text_of(extra)}", f"index {row.index}", *map(_text_of, path)]
+    extra = encoded(event_bytes(evidence))
+    lines = ["c2sp.org/tlog-proof@v1", f"extra {extra}", f"index {row.index}", *map(encoded, path)]
     return "\n".join(lines) + "\n\n" + note
-
-
-def _text_of(content: bytes) -> str:
-    return base64.b64encode(content).decode()
 
 
 _EVENT = Prepared(

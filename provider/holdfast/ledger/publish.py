@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from holdfast.core.errors import IntegrityViolation, NotFound
 from holdfast.core.leaf import leaf_entry
 from holdfast.core.merkle import leaf_hash
-from holdfast.core.note import Check, Checkpoint, opened, signed
+from holdfast.core.note import Check, Checkpoint, open_checkpoint, signed
 from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, bundle_path, packed
 from holdfast.ledger.place import Place
 from holdfast.ports import Signer
@@ -47,6 +47,7 @@ class Publisher:
         self._engine, self._signer, self._check = engine, signer, check
         self._log, self._copies, self._probe = log, copies, probe
         self._edge: Edge | None = None
+        self._copied = 0  # the size up to which this process has seen every copy to have every checkpoint
 
     def publish(self) -> int:
         """Publish as far as indexes were given, and return the size of the log that can be read now.
@@ -57,7 +58,7 @@ class Publisher:
         """
         with read_only(self._engine) as connection:
             size, last = _SIZE.scalar(connection) or 0, _LAST.one_or_none(connection)
-        self._check_published()
+        shown = self._shown()
         edge = self._loaded(last)
         while edge.size < size:
             self._edge = None  # until what it says is published, it is only what somebody has begun
@@ -67,16 +68,17 @@ class Publisher:
             self._probe("checkpoint.kept")
             self._edge = edge
             self._show()
-        self._show()
+        if last is not None and last.size == size and (shown != last.note or self._copied != size):
+            self._show()
         return edge.size
 
-    def _check_published(self) -> None:
-        """Return when what can be read now was published by this very database."""
+    def _shown(self) -> str | None:
+        """Return the note that can be read now, None where there is none; raises IntegrityViolation where another database published it."""
         try:
             note = self._log.read(CHECKPOINT).decode(errors="replace")
         except NotFound:
-            return
-        shown = Checkpoint.parse(opened(note, [self._signer.key], self._check)[0])
+            return None
+        shown = open_checkpoint(note, [self._signer.key], self._check)
         with read_only(self._engine) as connection:
             kept = _KEPT.one_or_none(connection, {"size": shown.size})
         if shown.size and (kept is None or kept.root != shown.root):
@@ -86,6 +88,7 @@ class Publisher:
                 remedy="Restore a database that is at least as new as the log; nothing is published until then",
                 details={"published_size": shown.size, "published_root": shown.root.hex()},
             )
+        return note
 
     def _loaded(self, last: Any) -> Edge:
         if self._edge is not None and self._edge.size == (last.size if last else 0):
@@ -153,19 +156,23 @@ class Publisher:
         self._probe("checkpoint.published")
         for copy in self._copies:
             self._catch_up(copy)
+        self._copied = last.size
 
     def _catch_up(self, copy: Place) -> None:
         """Give a copy every checkpoint that it lacks, the oldest first."""
         try:
-            has = Checkpoint.parse(copy.read(CHECKPOINT).decode().partition("\n\n")[0] + "\n").size
+            has = Checkpoint.unchecked(copy.read(CHECKPOINT).decode()).size
         except NotFound:
             has = 0
-        with read_only(self._engine) as connection:
-            lacking = _SINCE.all(connection, {"size": has})
-        for row in lacking:
-            copy.write(f"checkpoints/{row.size:020}", row.note.encode())
-        if lacking:
+        while lacking := self._since(has):
+            for row in lacking:
+                copy.write(f"checkpoints/{row.size:020}", row.note.encode())
             copy.write(CHECKPOINT, lacking[-1].note.encode())
+            has = lacking[-1].size
+
+    def _since(self, size: int) -> list[Any]:
+        with read_only(self._engine) as connection:
+            return _SINCE.all(connection, {"size": size})
 
 
 _SIZE = Prepared(text("SELECT size FROM ledger_head"))

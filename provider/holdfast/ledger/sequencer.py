@@ -72,12 +72,14 @@ class Sequencer:
     def _locked(self) -> Iterator[Connection | None]:
         """Yield the session that holds the lock, None where another one does."""
         with self._engine.connect() as connection:
-            # Who stands still for so long has lost the lock: to the database a stopped process looks like one that thinks.
-            connection.execute(text(f"SET idle_session_timeout = '{self._standstill_s}s'"))
-            got = connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK})
-            connection.commit()
+            if not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+                yield None
+                return
             try:
-                yield connection if got else None
+                # Who stands still for so long has lost the lock: to the database a stopped process looks like one that thinks.
+                connection.execute(text(f"SET idle_session_timeout = '{self._standstill_s}s'"))
+                connection.commit()
+                yield connection
             finally:
                 # Its session ends with the lock: back in the pool it would keep it.
                 connection.invalidate()

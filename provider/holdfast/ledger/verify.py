@@ -6,7 +6,6 @@ bad tells what has happened.
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
@@ -15,55 +14,15 @@ from holdfast.core.digest import text_of
 from holdfast.core.errors import IntegrityViolation, NotFound
 from holdfast.core.leaf import leaf_entry
 from holdfast.core.merkle import HASH_BYTES, leaf_hash
-from holdfast.core.note import Check, Checkpoint, VerifierKey, opened
+from holdfast.core.note import Check, VerifierKey, open_checkpoint
 from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, Tile, bundle_path, unpacked
 from holdfast.ledger.place import Place
+from holdfast.ledger.status import status_of
 from holdfast.store.engine import read_only
 from holdfast.wire.ledger import LedgerFinding, LedgerVerification
 
 BLOCK = 32 * WIDTH
 """Entries that are looked at together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is not as it was.
-
-    Attributes:
-        index: of the event it is about; None where it is about no event.
-        what: in words.
-    """
-
-    index: int | None
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What was looked at.
-
-    Attributes:
-        size: of the log, by its checkpoint.
-        root: of its tree.
-        events: rows that were compared; 0 without a database.
-        checkpoints: how many were seen to be of this log.
-        waiting: events in the database that are not in the log yet.
-    """
-
-    size: int
-    root: bytes
-    events: int
-    checkpoints: int
-    waiting: int
-
-
-def open_checkpoint(note: str, keys: Sequence[VerifierKey], check: Check) -> Checkpoint:
-    """Return the checkpoint that one of the keys has signed, of the log that bears its name; raises IntegrityViolation."""
-    said, by = opened(note, keys, check)
-    found = Checkpoint.parse(said)
-    if found.origin not in {key.name for key in by}:
-        raise IntegrityViolation(f"the checkpoint is one of another log, {found.origin!r}")
-    return found
 
 
 class Verification:
@@ -89,10 +48,10 @@ class Verification:
     ) -> None:
         self._log, self._keys, self._check, self._engine = log, keys, check, engine
         self._known, self._progress = known or {}, progress
-        self.findings: list[Finding] = []
+        self.findings: list[LedgerFinding] = []
 
-    def verify(self) -> Verified:
-        """Look at everything and return what that was; what does not fit is in `findings`.
+    def verify(self) -> LedgerVerification:
+        """Look at everything and return what that was, together with what does not fit, which `findings` has as well.
 
         Raises:
             IntegrityViolation: there is no checkpoint that a pinned key has signed, so there is nothing to begin with.
@@ -121,23 +80,18 @@ class Verification:
                 self._compare_tile(tile, content)
         for size, what, _ in [due, *checkpoints] if due else ():
             self._found(edge.size, f"{what} is of {size} events, and the log has {edge.size}")
-        return Verified(edge.size, edge.root(), rows, seen, self._waiting())
-
-    def report(self) -> LedgerVerification:
-        """Look at everything and return that together with what does not fit; raises as `verify` does."""
-        seen = self.verify()
         return LedgerVerification(
-            size=seen.size,
-            root=text_of(seen.root),
-            events=seen.events,
-            checkpoints=seen.checkpoints,
-            waiting=seen.waiting,
+            size=edge.size,
+            root=text_of(edge.root()),
+            events=rows,
+            checkpoints=seen,
+            waiting=self._waiting(),
             first_bad_index=min((one.index for one in self.findings if one.index is not None), default=None),
-            findings=[LedgerFinding(index=one.index, what=one.what) for one in self.findings],
+            findings=self.findings,
         )
 
     def _found(self, index: int | None, what: str) -> None:
-        self.findings.append(Finding(index, what))
+        self.findings.append(LedgerFinding(index=index, what=what))
 
     def _entries(self, begin: int, end: int) -> list[bytes]:
         """Return the entries that can be read, up to the first that cannot; each is the one of its index."""
@@ -221,7 +175,7 @@ class Verification:
         if self._engine is None:
             return 0
         with read_only(self._engine) as connection:
-            return int(connection.scalar(_WAITING) or 0)
+            return status_of(connection).waiting
 
 
 _ROWS = text(
@@ -229,7 +183,3 @@ _ROWS = text(
     " LEFT JOIN audit_event e ON e.id = l.event_id WHERE l.index >= :begin AND l.index < :end"
 )
 _CHECKPOINTS = text("SELECT size, root, note FROM ledger_checkpoint WHERE size > :size ORDER BY size LIMIT 1000")
-_WAITING = text(
-    "SELECT count(*) FROM audit_event e, ledger_head h WHERE (e.xid, e.id) > (h.cursor_xid, h.cursor_event)"
-    " AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id)"
-)

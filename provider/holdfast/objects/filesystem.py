@@ -171,11 +171,7 @@ class Writer:
                 os.link(file.name, self._path)
             except FileExistsError:
                 self._check_same()
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(self._path.parent)
             self._discard()
         except OSError as error:
             raise _unwritable(error) from error
@@ -213,6 +209,15 @@ class Writer:
                 "received_size": self._written,
             },
         )
+
+
+def sync_directory(path: Path) -> None:
+    """Return when what stands in a directory stays there though the machine stops; raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _open_private(path: str, flags: int) -> int:

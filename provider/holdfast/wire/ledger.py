@@ -32,14 +32,29 @@ class VerifierKeyRecord(Wire):
 
 
 class LedgerFinding(Wire):
-    """Something in the log that is not as it was."""
+    """Something in the log that is not as it was.
+
+    Attributes:
+        index: of the event it is about; None where it is about no event.
+        what: in words.
+    """
 
     index: int | None
     what: str
 
 
 class LedgerVerification(Wire):
-    """What was looked at in a log, and what was found; nothing found is good."""
+    """What was looked at in a log, and what was found; nothing found is good.
+
+    Attributes:
+        size: entries that could be read.
+        root: of their tree.
+        events: rows that were compared; 0 without a database.
+        checkpoints: how many were compared with the tree of their size.
+        waiting: events in the database that cannot be proved yet.
+        first_bad_index: the lowest of the findings'.
+        findings: in the order in which they were met.
+    """
 
     size: int
     root: str
