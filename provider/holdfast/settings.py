@@ -5,7 +5,9 @@ Every variable is `HOLDFAST_<NAME>`; a value may also stand in a file named by `
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -15,17 +17,18 @@ from sqlalchemy import Engine
 
 from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest, Unavailable
+from holdfast.core.sources import SCHEME as S3
 from holdfast.core.sources import SourceRules
-from holdfast.ledger.place import DirectoryPlace, Place
+from holdfast.ledger.configured import check_place, check_signer, listed, place_of, signers_of
+from holdfast.ledger.place import Place
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
-from holdfast.ports import ObjectStore
+from holdfast.ports import ObjectStore, Signer
 from holdfast.service.governance import GovernanceService
 from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.store.engine import open_engine
 
 if TYPE_CHECKING:
-    from holdfast.ledger.keys import FileSigner
     from holdfast.ledger.sequencer import Sequencer
 
 logger = logging.getLogger("holdfast.settings")
@@ -47,6 +50,23 @@ def _absolute(path: Path) -> Path:
 def _source_rules(text: str) -> str:
     try:
         SourceRules.parse(text)
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _places(text: str) -> str:
+    return _each(text, check_place)
+
+
+def _signers(text: str) -> str:
+    return _each(text, check_signer)
+
+
+def _each(text: str, check: Callable[[str], None]) -> str:
+    try:
+        for part in listed(text):
+            check(part)
     except InvalidRequest as error:
         raise ValueError(str(error)) from None
     return text
@@ -91,7 +111,14 @@ class _Environment(BaseSettings):
             ) from None
 
 
-class Settings(_Environment):
+class _S3(BaseSettings):
+    s3_endpoint_url: str | None = Field(
+        default=None, description="URL of the S3 server; Amazon's own where none is given"
+    )
+    s3_region: str = Field(default="us-east-1", description="region, as the S3 server calls it")
+
+
+class Settings(_S3, _Environment):
     """What a service process needs to know."""
 
     database_url: DatabaseUrl = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
@@ -103,10 +130,6 @@ class Settings(_Environment):
         min_length=3,
         description="bucket of the S3 object store, with versions and Object Lock; either this or a directory",
     )
-    s3_endpoint_url: str | None = Field(
-        default=None, description="URL of the S3 server; Amazon's own where none is given"
-    )
-    s3_region: str = Field(default="us-east-1", description="region, as the S3 server calls it")
     s3_sources: Annotated[str, AfterValidator(_source_rules)] = Field(
         default="",
         description="what data in S3 each Project may read, as `project=s3://bucket/prefix/`, separated by commas; "
@@ -136,46 +159,74 @@ class OwnerSettings(_Environment):
     owner_url: DatabaseUrl = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
 
 
-class LedgerSettings(_Environment):
-    """What the audit ledger needs to know: where the log is, and, for who extends it, its key."""
+class LedgerSettings(_S3, _Environment):
+    """What the audit ledger needs to know: where the log is, and, for who extends it, its keys."""
 
-    ledger_root: Annotated[Path, AfterValidator(_absolute)] = Field(
-        description="absolute directory of the log: entries, tiles and checkpoint, which anybody may read"
+    ledger_log: Annotated[str, AfterValidator(_places)] = Field(
+        description="where the log is: entries, tiles and checkpoint, which anybody may read; an absolute directory, or "
+        "`s3://bucket/prefix/` on the S3 server, or `s3://bucket/prefix/?profile=NAME` by a profile in AWS_CONFIG_FILE"
     )
-    ledger_key: Annotated[Path, AfterValidator(_absolute)] | None = Field(
-        default=None, description="file of the log's private key, mode 0600; only for processes that extend the log"
+    ledger_key: Annotated[str, AfterValidator(_signers)] = Field(
+        default="",
+        description="the log's private key, only for processes that extend the log: a file of mode 0600, or a `pkcs11:` URI "
+        "(RFC 7512) with token, object, module-path and pin-source; while keys are changed the old one and the new one, "
+        "separated by a comma",
     )
-    ledger_copies: str = Field(
-        default="", description="directories that get every checkpoint, as witnesses' folders; separated by commas"
+    ledger_copies: Annotated[str, AfterValidator(_places)] = Field(
+        default="",
+        description="what gets every checkpoint, as witnesses' folders and WORM storage: directories and `s3://` addresses, "
+        "separated by commas",
+    )
+    ledger_copy_retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="days for which no checkpoint in an S3 copy may be overwritten or removed, whoever asks for it (Object Lock "
+        "in mode COMPLIANCE); has to be given where there is such a copy, because it cannot be taken back",
     )
 
-    def signer(self) -> "FileSigner":
-        """Return the log's key; raises InvalidRequest."""
-        # Only who extends the log signs: every other process of the service starts without the library for it.
-        from holdfast.ledger.keys import FileSigner
+    @model_validator(mode="after")
+    def _check_retention(self) -> Self:
+        if S3 in self.ledger_copies and self.ledger_copy_retention_days is None:
+            raise ValueError(
+                "HOLDFAST_LEDGER_COPIES has an S3 address, and HOLDFAST_LEDGER_COPY_RETENTION_DAYS does not say for how long"
+            )
+        return self
 
-        if self.ledger_key is None:
+    def signers(self) -> list[Signer]:
+        """Return the log's keys; raises InvalidRequest, Unavailable."""
+        if not self.ledger_key:
             raise InvalidRequest(
                 "the log's key is not named", remedy="Set HOLDFAST_LEDGER_KEY; `holdfast ledger key` makes one"
             )
-        return FileSigner.read(self.ledger_key)
+        return signers_of(listed(self.ledger_key))
 
     def log(self) -> Place:
-        """Return where the log is read."""
-        return DirectoryPlace(self.ledger_root)
+        """Return where the log is read; raises InvalidRequest."""
+        return place_of(self.ledger_log, endpoint_url=self.s3_endpoint_url, region=self.s3_region)
 
     def copies(self) -> list[Place]:
-        """Return what gets every checkpoint."""
-        return [DirectoryPlace(Path(path.strip())) for path in self.ledger_copies.split(",") if path.strip()]
+        """Return what gets every checkpoint; raises InvalidRequest."""
+        retained = timedelta(days=self.ledger_copy_retention_days or 0)
+        return [
+            place_of(text, endpoint_url=self.s3_endpoint_url, region=self.s3_region, retained=retained)
+            for text in listed(self.ledger_copies)
+        ]
 
 
-def open_sequencer(engine: Engine, settings: LedgerSettings) -> "Sequencer":
-    """Return the sequencer of these settings; raises InvalidRequest where the key cannot be read."""
+def open_sequencer(
+    engine: Engine, settings: LedgerSettings, probe: Callable[[str], None] = lambda _: None, **how: int
+) -> "Sequencer":
+    """Return the sequencer of these settings; `how` is its own. Raises InvalidRequest where a key cannot be read, Unavailable where a token is away."""
+    # Only who extends the log signs: every other process of the service starts without the library for it.
+    from holdfast.ledger.copies import Copier
     from holdfast.ledger.keys import is_signed
     from holdfast.ledger.publish import Publisher
     from holdfast.ledger.sequencer import Sequencer
 
-    return Sequencer(engine, Publisher(engine, settings.signer(), is_signed, settings.log(), settings.copies()))
+    publisher = Publisher(engine, settings.signers(), is_signed, settings.log(), probe)
+    copiers = [Copier(engine, publisher.keys, is_signed, place) for place in settings.copies()]
+    return Sequencer(engine, publisher, copiers, probe, **how)
 
 
 def open_store(settings: Settings) -> FilesystemStore | GuardedStore:

@@ -25,7 +25,7 @@ def environment(platform_env: dict[str, str], tmp_path_factory: pytest.TempPathF
         **platform_env,
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "HOLDFAST_LEDGER_ROOT": str(root / "log"),
+        "HOLDFAST_LEDGER_LOG": str(root / "log"),
         "HOLDFAST_LEDGER_KEY": str(root / "log.key"),
         "HOLDFAST_LEDGER_COPIES": f"{root / 'worm'}, {root / 'witness'}",
     }
@@ -44,7 +44,7 @@ def said(environment: dict[str, str], *words: str) -> Any:
 @pytest.fixture(scope="module")
 def key(environment: dict[str, str]) -> str:
     made = said(environment, "ledger", "key", "example.org/log", environment["HOLDFAST_LEDGER_KEY"])
-    assert Path(made["file"]).stat().st_mode & 0o777 == 0o600
+    assert Path(made["place"]).stat().st_mode & 0o777 == 0o600
     return str(made["verifier_key"])
 
 
@@ -84,7 +84,7 @@ def test_a_proof_is_checked_by_the_verifier_that_the_command_prints(
 def test_a_whole_log_is_verified_and_what_was_changed_ends_with_exit_code_6(
     environment: dict[str, str], running: dict[str, Any], key: str
 ) -> None:
-    root = Path(environment["HOLDFAST_LEDGER_ROOT"])
+    root = Path(environment["HOLDFAST_LEDGER_LOG"])
     known = root.parent / "witness" / "checkpoint"
     found = said(environment, "audit", "verify", "--key", key, "--known", str(known))
     assert (found["size"], found["events"], found["findings"]) == (running["size"], running["size"], [])

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from holdfast.core.errors import IntegrityViolation
 from holdfast.core.note import Checkpoint
 from holdfast.ledger import verify_proof
+from holdfast.ledger.copies import Copier
 from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.place import DirectoryPlace
 from holdfast.ledger.prove import prove_event
@@ -38,9 +39,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sequencer(platform: Platform, signer: FileSigner, root: Path) -> Sequencer:
-    copies = [DirectoryPlace(root / name) for name in ("worm", "witness")]
-    publisher = Publisher(platform.engine, signer, is_signed, DirectoryPlace(root / "log"), copies)
-    return Sequencer(platform.engine, publisher)
+    return Sequencer(platform.engine, Publisher(platform.engine, [signer], is_signed, DirectoryPlace(root / "log")))
 
 
 def create(admin: GovernanceService, count: int, prefix: str) -> None:
@@ -79,13 +78,17 @@ def test_every_event_is_in_the_log_and_proved_by_the_key_alone(
 
 
 def test_what_is_added_extends_the_log_and_every_copy_has_every_checkpoint(
-    admin: GovernanceService, sequencer: Sequencer, root: Path
+    admin: GovernanceService, sequencer: Sequencer, platform: Platform, signer: FileSigner, root: Path
 ) -> None:
+    places = [DirectoryPlace(root / name) for name in ("worm", "witness")]
+    copiers = [Copier(platform.engine, [signer.key], is_signed, place) for place in places]
     before = sequencer.extend()
+    assert copiers[0].catch_up() == before
     create(admin, 300, "many")
     after = sequencer.extend()
     assert after == before + 300
     assert sequencer.extend() == after
+    assert [copier.catch_up() for copier in copiers] == [after, after]
     for copy in ("worm", "witness"):
         kept = sorted((root / copy / "checkpoints").iterdir())
         assert int(kept[-1].name) == after
@@ -156,7 +159,7 @@ def test_two_sequencers_that_work_at_once_give_each_event_one_index(
     stop, failed = threading.Event(), []
 
     def work() -> None:
-        publisher = Publisher(platform.engine, signer, is_signed, DirectoryPlace(root / "log"))
+        publisher = Publisher(platform.engine, [signer], is_signed, DirectoryPlace(root / "log"))
         try:
             Sequencer(platform.engine, publisher).run(stop, 0.01)
         except BaseException as error:  # noqa: BLE001 - looked at below

@@ -41,7 +41,7 @@ class Log:
         return DirectoryPlace(self.root)
 
     def sequencer(self) -> Sequencer:
-        publisher = Publisher(self.platform.engine, self.signer, is_signed, self.place)
+        publisher = Publisher(self.platform.engine, [self.signer], is_signed, self.place)
         return Sequencer(self.platform.engine, publisher)
 
     def findings(self) -> list[tuple[int | None, str]]:
@@ -73,7 +73,7 @@ def whole(
     """A log that nobody has touched, with a checkpoint on the way that somebody outside has kept."""
     directory = tmp_path_factory.mktemp("log")
     signer = FileSigner.make("example.org/log", directory / "log.key")
-    publisher = Publisher(platform.engine, signer, is_signed, DirectoryPlace(directory / "log"))
+    publisher = Publisher(platform.engine, [signer], is_signed, DirectoryPlace(directory / "log"))
     sequencer = Sequencer(platform.engine, publisher)
     for number in range(COUNT):
         admin.projects.create(ProjectRequest(name=f"p{number}", owner="tests"))

@@ -31,18 +31,14 @@ from tests.support.ledger import checked_by_others
 
 DRIVER = """
 import os, signal, sys, threading
-from holdfast.ledger.keys import is_signed
-from holdfast.ledger.publish import Publisher
-from holdfast.ledger.sequencer import Sequencer
-from holdfast.settings import LedgerSettings, Platform, Settings
+from holdfast.settings import LedgerSettings, Platform, Settings, open_sequencer
 point, how = sys.argv[1:]
 def probe(at):
     if at == point:
         print("there", flush=True)
         os.kill(os.getpid(), getattr(signal, how))
 platform, settings = Platform.open(Settings.load()), LedgerSettings.load()
-publisher = Publisher(platform.engine, settings.signer(), is_signed, settings.log(), settings.copies(), probe)
-Sequencer(platform.engine, publisher, probe, standstill_s=1).run(threading.Event(), 0.02)
+open_sequencer(platform.engine, settings, probe, standstill_s=1).run(threading.Event(), 0.02)
 """
 ROUNDS = 1000
 
@@ -121,7 +117,7 @@ def ledger(
     environment = {
         **platform_env,
         "PATH": os.environ["PATH"],
-        "HOLDFAST_LEDGER_ROOT": str(tmp_path / "log"),
+        "HOLDFAST_LEDGER_LOG": str(tmp_path / "log"),
         "HOLDFAST_LEDGER_KEY": str(tmp_path / "log.key"),
         "HOLDFAST_LEDGER_COPIES": str(tmp_path / "worm"),
     }

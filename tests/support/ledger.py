@@ -22,7 +22,7 @@ CHECKERS = GoProgram("tessera", Path(__file__).parent / "logcheck", "github.com/
 def sequencer_in(directory: Path, engine: Engine) -> Sequencer:
     """Return a sequencer whose log and key are new in a directory."""
     signer = FileSigner.make("example.org/log", directory / "log.key")
-    return Sequencer(engine, Publisher(engine, signer, is_signed, DirectoryPlace(directory / "log")))
+    return Sequencer(engine, Publisher(engine, [signer], is_signed, DirectoryPlace(directory / "log")))
 
 
 def checked_by_others(log: Path, key: str, *known: Path) -> dict[str, Any]:

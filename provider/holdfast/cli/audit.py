@@ -67,9 +67,12 @@ def verify(
     known: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint that was kept outside; may be given again.")
     ] = None,
+    without_copies: Annotated[
+        bool, typer.Option("--without-copies", help="Leave out the checkpoints in HOLDFAST_LEDGER_COPIES.")
+    ] = False,
     without_database: Annotated[bool, typer.Option("--without-database", help="Verify the log's files alone.")] = False,
 ) -> None:
-    """Verify the whole log: every entry, tile and checkpoint, and every event's row against them.
+    """Verify the whole log: every entry, tile and checkpoint, also those in the copies, and every event's row against them.
 
     Ends with exit code 6 when anything is not as it was. A checkpoint that was kept outside shows whether all of the log was made anew.
     """
@@ -79,15 +82,17 @@ def verify(
     from holdfast.settings import LedgerSettings, Platform, Settings
 
     session = session_of(context)
-    keys = [read_verifier_key(text) for text in key]
+    keys, settings = [read_verifier_key(text) for text in key], LedgerSettings.load()
+    progress = session.present.progress("events")
     with nullcontext() if without_database else closing(Platform.open(Settings.load())) as platform:
         look = Verification(
-            LedgerSettings.load().log(),
+            settings.log(),
             keys,
             is_signed,
             platform.engine if platform else None,
             {str(path): _read(path) for path in known or ()},
-            lambda done, of: session.present.note(f"{done} of {of} events"),
+            () if without_copies else settings.copies(),
+            progress,
         )
         found = look.verify()
     session.present.record(found)

@@ -3,7 +3,6 @@
 import signal
 import threading
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,24 +16,30 @@ commands = group("The log that makes audit events evidence: its key, its sequenc
 def key(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The log's name for ever, like a URL without https://: example.org/log.")],
-    file: Annotated[Path, typer.Argument(help="New file for the private key; only its owner may read it.")],
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="New file for the private key, which only its owner may read, or a pkcs11: URI of a token."
+        ),
+    ],
 ) -> None:
     """Make a log's key and say its public half, which auditors pin.
 
-    Give the public half to auditors by a way of its own, on paper for one. Whoever has the file can sign for the log.
+    Give the public half to auditors by a way of its own, on paper for one. Whoever has the file, or the token and its PIN, can sign for
+    the log.
     """
-    from holdfast.ledger.keys import FileSigner
+    from holdfast.ledger.configured import make_signer
     from holdfast.wire.ledger import VerifierKeyRecord
 
-    made = FileSigner.make(name, file)
-    session_of(context).present.record(VerifierKeyRecord(name=name, verifier_key=str(made.key), file=str(file)))
+    made = make_signer(name, place)
+    session_of(context).present.record(VerifierKeyRecord(name=name, verifier_key=str(made.key), place=place))
 
 
 @commands.command()
 def run(context: typer.Context) -> None:
     """Extend the log until Ctrl-C or SIGTERM, while no other sequencer does; any number may stand by.
 
-    The settings come from the environment (HOLDFAST_DATABASE_URL, HOLDFAST_LEDGER_ROOT, HOLDFAST_LEDGER_KEY).
+    The settings come from the environment (HOLDFAST_DATABASE_URL, HOLDFAST_LEDGER_LOG, HOLDFAST_LEDGER_KEY).
     """
     from holdfast.settings import LedgerSettings, Platform, Settings, open_sequencer
 
@@ -42,7 +47,7 @@ def run(context: typer.Context) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    session_of(context).present.note(f"extending the log in {settings.ledger_root}; Ctrl-C ends it")
+    session_of(context).present.note(f"extending the log in {settings.ledger_log}; Ctrl-C ends it")
     with closing(Platform.open(Settings.load())) as platform:
         open_sequencer(platform.engine, settings).run(stop)
 

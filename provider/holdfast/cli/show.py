@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -86,6 +87,18 @@ class Presenter:
     def note(self, text: str) -> None:
         """Say something beside the result, on standard error."""
         self._err.print(text, style="dim", markup=False)
+
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """Return what takes (how many are done, of how many), and says it once a second."""
+        said_s = time.monotonic()
+
+        def tell(done: int, of: int) -> None:
+            nonlocal said_s
+            if (now_s := time.monotonic()) - said_s >= 1:
+                said_s = now_s
+                self.note(f"{done} of {of} {what}")
+
+        return tell
 
     def error(self, error: HoldfastError) -> None:
         """Say what went wrong and what to do, on standard error."""

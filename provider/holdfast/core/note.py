@@ -152,11 +152,18 @@ def opened(note: str, keys: Sequence[VerifierKey], check: Check) -> tuple[str, t
 
 def open_checkpoint(note: str, keys: Sequence[VerifierKey], check: Check) -> Checkpoint:
     """Return the checkpoint that one of the keys has signed, of the log that bears its name; raises IntegrityViolation."""
+    return opened_checkpoint(note, keys, check)[0]
+
+
+def opened_checkpoint(
+    note: str, keys: Sequence[VerifierKey], check: Check
+) -> tuple[Checkpoint, tuple[VerifierKey, ...]]:
+    """Return what `open_checkpoint` does, and which of the keys have signed it."""
     said, by = opened(note, keys, check)
     found = Checkpoint.parse(said)
     if found.origin not in {key.name for key in by}:
         raise IntegrityViolation(f"the checkpoint is one of another log, {found.origin!r}")
-    return found
+    return found, by
 
 
 def _signature(line: str) -> tuple[str, bytes]:

@@ -4,20 +4,28 @@ The lock belongs to a session of the database and ends with it, however the proc
 never give different answers, the tables' keys see to.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
+from holdfast.core.errors import HoldfastError, IntegrityViolation
+from holdfast.ledger.copies import Copier, copying
 from holdfast.ledger.order import BATCH, assign_indexes
 from holdfast.ledger.publish import Publisher
+
+logger = logging.getLogger("holdfast.ledger")
 
 POINTS = ("locked", "ordered", "tiles.written", "checkpoint.kept", "checkpoint.published")
 """Between what is durable and what is not yet: where a sequencer may end at any time, and nothing is lost or forked."""
 STANDSTILL_S = 30
 _LOCK = 0x6C6F67
 _PAUSE_S = 0.1
+_STAND_BY_S = 1.0
+_AFTER_FAILURES_S = 30.0
 
 
 class Sequencer:
@@ -26,6 +34,7 @@ class Sequencer:
     Args:
         engine: of the governance database.
         publisher: of the log.
+        copiers: of WORM locations and witnesses' folders, which get every checkpoint.
         probe: called at the named points; tests inject faults by it.
         standstill_s: how long it may stand still before another one takes over, in whole seconds.
     """
@@ -34,15 +43,25 @@ class Sequencer:
         self,
         engine: Engine,
         publisher: Publisher,
+        copiers: Sequence[Copier] = (),
         probe: Callable[[str], None] = lambda _: None,
         *,
         standstill_s: int = STANDSTILL_S,
     ) -> None:
-        self._engine, self._publisher, self._probe = engine, publisher, probe
+        self._engine, self._publisher, self._copiers, self._probe = engine, publisher, copiers, probe
         self._standstill_s = standstill_s
+        self._failures, self._failing = 0, ""
 
     def extend(self) -> int:
-        """Take everything that is committed into the log once, publish it, and return the log's size; the lock is the caller's."""
+        """Take everything that is committed into the log once, publish it, and return the log's size; the lock is the caller's.
+
+        Raises:
+            DBAPIError: the database is gone; the lock with it.
+            IntegrityViolation: a copy, or what was published, is not what stands in the database; nothing more is published.
+            Unavailable: the log cannot be written.
+        """
+        for violation in filter(None, (copier.violation for copier in self._copiers)):
+            raise violation
         while True:
             with self._engine.begin() as connection:
                 count = assign_indexes(connection)
@@ -54,19 +73,41 @@ class Sequencer:
     def run(self, stop: threading.Event, pause_s: float = _PAUSE_S) -> None:
         """Extend the log until told to stop, whenever no other sequencer does.
 
+        What does not answer is waited for, longer each time; it is logged once.
+
         Raises:
-            DBAPIError: the database is gone; the lock with it.
-            HoldfastError: what `Publisher.publish` raises.
+            IntegrityViolation: what `extend` raises; nothing was published since.
         """
         while not stop.is_set():
-            with self._locked() as session:
-                while session is not None and not stop.is_set():
+            try:
+                self._hold(stop, pause_s)
+            except IntegrityViolation:
+                raise
+            except (DBAPIError, HoldfastError) as error:
+                self._failed(error)
+            stop.wait(min(_STAND_BY_S * 2**self._failures, _AFTER_FAILURES_S))
+
+    def _hold(self, stop: threading.Event, pause_s: float) -> None:
+        """Extend the log as long as the lock is held, where it is to be had."""
+        with self._locked() as session:
+            if session is None:
+                return
+            with copying(self._copiers):
+                while not stop.is_set():
                     self._probe("locked")
                     self.extend()
+                    if self._failures:
+                        logger.info("the log is extended again")
+                    self._failures, self._failing = 0, ""
                     stop.wait(pause_s)
                     session.execute(text("SELECT 1"))
                     session.commit()
-            stop.wait(pause_s)
+
+    def _failed(self, error: DBAPIError | HoldfastError) -> None:
+        reason = str(error) if isinstance(error, HoldfastError) else f"the database fails ({type(error.orig).__name__})"
+        if reason != self._failing:
+            logger.warning("the log is not extended now: %s", reason)
+        self._failures, self._failing = min(self._failures + 1, 10), reason
 
     @contextmanager
     def _locked(self) -> Iterator[Connection | None]:

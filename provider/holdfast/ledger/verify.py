@@ -14,12 +14,14 @@ from holdfast.core.digest import text_of
 from holdfast.core.errors import IntegrityViolation, NotFound
 from holdfast.core.leaf import leaf_entry
 from holdfast.core.merkle import HASH_BYTES, leaf_hash
-from holdfast.core.note import Check, VerifierKey, open_checkpoint
+from holdfast.core.note import Check, Checkpoint, VerifierKey, opened_checkpoint
 from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, Tile, bundle_path, unpacked
+from holdfast.ledger.copies import DIRECTORY
 from holdfast.ledger.place import Place
+from holdfast.ledger.shown import size_at
 from holdfast.ledger.status import status_of
 from holdfast.store.engine import read_only
-from holdfast.wire.ledger import LedgerFinding, LedgerVerification
+from holdfast.wire.ledger import LedgerFinding, LedgerVerification, SignedRange
 
 BLOCK = 32 * WIDTH
 """Entries that are looked at together."""
@@ -34,6 +36,7 @@ class Verification:
         check: judges signatures.
         engine: of the governance database; without it the log is verified by itself.
         known: checkpoints from outside, by where they are from: this log has to have been what they say.
+        copies: WORM locations and witnesses' folders; the log has to have been what each of their checkpoints says.
         progress: told after each block how many entries were looked at, of how many.
     """
 
@@ -44,10 +47,15 @@ class Verification:
         check: Check,
         engine: Engine | None = None,
         known: Mapping[str, str] | None = None,
+        copies: Sequence[Place] = (),
         progress: Callable[[int, int], None] = lambda _done, _of: None,
     ) -> None:
         self._log, self._keys, self._check, self._engine = log, keys, check, engine
-        self._known, self._progress = known or {}, progress
+        self._known, self._copies, self._progress = known or {}, copies, progress
+        self._held: dict[
+            Place, tuple[int, int]
+        ] = {}  # up to which size each copy claims to have checkpoints, and how many it has
+        self._signed: dict[VerifierKey, tuple[int, int]] = {}  # the sizes between which each key has signed
         self.findings: list[LedgerFinding] = []
 
     def verify(self) -> LedgerVerification:
@@ -57,8 +65,13 @@ class Verification:
             IntegrityViolation: there is no checkpoint that a pinned key has signed, so there is nothing to begin with.
             NotFound, Unavailable: the log or the database cannot be read.
         """
-        latest = open_checkpoint(self._log.read(CHECKPOINT).decode(errors="replace"), self._keys, self._check)
-        checkpoints = heapq.merge([(latest.size, "the log's checkpoint", latest.root)], self._outside(), self._kept())
+        latest = self._opened(self._log.read(CHECKPOINT).decode(errors="replace"))
+        checkpoints = heapq.merge(
+            [(latest.size, "the log's checkpoint", latest.root)],
+            self._outside(),
+            self._kept(),
+            *(self._copied(place) for place in self._copies),
+        )
         edge, rows, seen = Edge(), 0, 0
         due = next(checkpoints, None)
         while due is not None and due[0] == 0:
@@ -80,11 +93,16 @@ class Verification:
                 self._compare_tile(tile, content)
         for size, what, _ in [due, *checkpoints] if due else ():
             self._found(edge.size, f"{what} is of {size} events, and the log has {edge.size}")
+        self._compare_copies()
         return LedgerVerification(
             size=edge.size,
             root=text_of(edge.root()),
             events=rows,
             checkpoints=seen,
+            signed=[
+                SignedRange(verifier_key=str(key), first=first, last=last)
+                for key, (first, last) in sorted(self._signed.items(), key=lambda one: one[1])
+            ],
             waiting=self._waiting(),
             first_bad_index=min((one.index for one in self.findings if one.index is not None), default=None),
             findings=self.findings,
@@ -148,7 +166,7 @@ class Verification:
 
     def _outside(self) -> list[tuple[int, str, bytes]]:
         """Return the checkpoints that were brought from outside, in order."""
-        opened_ones = [(open_checkpoint(note, self._keys, self._check), name) for name, note in self._known.items()]
+        opened_ones = [(self._opened(note), name) for name, note in self._known.items()]
         return sorted((found.size, f"the checkpoint {name}", found.root) for found, name in opened_ones)
 
     def _kept(self) -> Iterator[tuple[int, str, bytes]]:
@@ -159,7 +177,7 @@ class Verification:
                 page = connection.execute(_CHECKPOINTS, {"size": size}).all()
             for row in page:
                 try:
-                    noted = open_checkpoint(row.note, self._keys, self._check)
+                    noted = self._opened(row.note)
                     if (noted.size, noted.root) != (row.size, row.root):
                         self._found(
                             None, f"the checkpoint of {row.size} events in the database is not the one that was signed"
@@ -170,6 +188,47 @@ class Verification:
                 size = row.size
             if not page:
                 return
+
+    def _copied(self, place: Place) -> Iterator[tuple[int, str, bytes]]:
+        """Yield the checkpoints in a copy, in order; each has to be signed, and of the size that its name says."""
+        try:
+            newest = size_at(place)
+        except IntegrityViolation as error:
+            self._found(None, f"the checkpoint in {place}: {error.message}")
+            newest = 0
+        sizes, last = 0, 0
+        for name, content in place.below(DIRECTORY):
+            what = f"the checkpoint {name} in {place}"
+            try:
+                found = self._opened(content.decode(errors="replace"))
+            except IntegrityViolation as error:
+                self._found(None, f"{what}: {error.message}")
+                continue
+            if name != f"{found.size:020}":
+                self._found(None, f"{what} is one of {found.size} events")
+                continue
+            # A file that was written twice is there in two versions.
+            sizes, last = sizes + (last < found.size <= newest), found.size
+            yield found.size, what, found.root
+        self._held[place] = newest, sizes
+
+    def _compare_copies(self) -> None:
+        """Tell which copies lack checkpoints that were signed; what a copy does not have yet is not lacking."""
+        if self._engine is None:
+            return
+        for place, (newest, sizes) in self._held.items():
+            with read_only(self._engine) as connection:
+                kept = connection.scalar(_COUNT, {"size": newest})
+            if kept != sizes:
+                self._found(None, f"{place} holds {sizes} of the {kept} checkpoints up to {newest} events")
+
+    def _opened(self, note: str) -> Checkpoint:
+        """Return the checkpoint of a note, and remember which keys have signed it; raises IntegrityViolation."""
+        found, by = opened_checkpoint(note, self._keys, self._check)
+        for key in by:
+            first, last = self._signed.get(key, (found.size, found.size))
+            self._signed[key] = (min(first, found.size), max(last, found.size))
+        return found
 
     def _waiting(self) -> int:
         if self._engine is None:
@@ -182,4 +241,5 @@ _ROWS = text(
     "SELECT l.index AS place, e.id, e.recorded_at, e.commitment, e.content, e.salt FROM ledger_leaf l"
     " LEFT JOIN audit_event e ON e.id = l.event_id WHERE l.index >= :begin AND l.index < :end"
 )
+_COUNT = text("SELECT count(*) FROM ledger_checkpoint WHERE size <= :size")
 _CHECKPOINTS = text("SELECT size, root, note FROM ledger_checkpoint WHERE size > :size ORDER BY size LIMIT 1000")

@@ -28,7 +28,7 @@ class VerifierKeyRecord(Wire):
 
     name: str
     verifier_key: str
-    file: str
+    place: str
 
 
 class LedgerFinding(Wire):
@@ -43,6 +43,14 @@ class LedgerFinding(Wire):
     what: str
 
 
+class SignedRange(Wire):
+    """A key, and the smallest and the largest size of a checkpoint that it has signed."""
+
+    verifier_key: str
+    first: int
+    last: int
+
+
 class LedgerVerification(Wire):
     """What was looked at in a log, and what was found; nothing found is good.
 
@@ -51,6 +59,7 @@ class LedgerVerification(Wire):
         root: of their tree.
         events: rows that were compared; 0 without a database.
         checkpoints: how many were compared with the tree of their size.
+        signed: by which keys, from which size to which.
         waiting: events in the database that cannot be proved yet.
         first_bad_index: the lowest of the findings'.
         findings: in the order in which they were met.
@@ -60,6 +69,7 @@ class LedgerVerification(Wire):
     root: str
     events: int
     checkpoints: int
+    signed: list[SignedRange]
     waiting: int
     first_bad_index: int | None
     findings: list[LedgerFinding]
