@@ -87,11 +87,11 @@ def settings_page() -> str:
     """Return the page about what a service process and Airflow's side are told."""
     settings = [
         (f"`HOLDFAST_{name.upper()}`", _default(field), "yes" if _is_secret(field) else "", _meaning(name, field))
-        for name, field in (
-            *Settings.model_fields.items(),
-            *OwnerSettings.model_fields.items(),
-            *LedgerSettings.model_fields.items(),
-        )
+        for name, field in {
+            **Settings.model_fields,
+            **OwnerSettings.model_fields,
+            **LedgerSettings.model_fields,
+        }.items()
     ]
     return f"""\
 # Settings

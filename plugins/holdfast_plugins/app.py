@@ -15,6 +15,7 @@ from holdfast_plugins import errors
 from holdfast_plugins.access import Authenticate, authenticate_service_token
 from holdfast_plugins.api import artifacts, audit, datasets, models, objects, pods, projects, promotions, runs
 from holdfast_plugins.api.routing import router
+from holdfast_plugins.ledger import stand_by
 from holdfast_plugins.middleware import Envelope
 
 MOUNT = "/holdfast/api"
@@ -80,9 +81,13 @@ def create_app(platform: Platform, authenticate: Authenticate) -> FastAPI:
 
 
 def start() -> Platform:
-    """Return the platform by the settings of this process, its object store looked at; raises what is wrong with either."""
+    """Return the platform by the settings of this process, its object store looked at and the ledger stood by for.
+
+    Raises what is wrong with any of them.
+    """
     platform = Platform.open(Settings.load())
     check_store(platform.objects)
+    stand_by(platform.settings)
     return platform
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from holdfast.core.errors import HoldfastError
 from holdfast.core.note import VerifierKey
 from holdfast.core.sources import S3Location
-from holdfast.wire import artifact, audit, dataset, model, pod, project, run
+from holdfast.wire import artifact, audit, dataset, ledger, model, pod, project, run
 from holdfast.wire.types import Page
 
 DEFAULT_LIMIT = 50
@@ -174,6 +174,14 @@ class Audit(Protocol):
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[audit.AuditEvent]: ...
+    def prove(
+        self,
+        name: str | None,
+        *,
+        event: UUID | None = None,
+        run: UUID | None = None,
+        model_version: UUID | None = None,
+    ) -> ledger.EventProofs: ...
 
 
 class Governance(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,16 +20,16 @@ from holdfast.core.errors import InvalidRequest, Unavailable
 from holdfast.core.sources import SCHEME as S3
 from holdfast.core.sources import SourceRules
 from holdfast.ledger.configured import check_place, check_signer, listed, place_of, signers_of
+from holdfast.ledger.copies import Copier
 from holdfast.ledger.place import Place
+from holdfast.ledger.publish import Publisher
+from holdfast.ledger.sequencer import STANDSTILL_S, Sequencer
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
 from holdfast.ports import ObjectStore, Signer
 from holdfast.service.governance import GovernanceService
 from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.store.engine import open_engine
-
-if TYPE_CHECKING:
-    from holdfast.ledger.sequencer import Sequencer
 
 logger = logging.getLogger("holdfast.settings")
 
@@ -111,14 +111,24 @@ class _Environment(BaseSettings):
             ) from None
 
 
-class _S3(BaseSettings):
+class _Places(BaseSettings):
+    """What both the service and the audit ledger need to know."""
+
     s3_endpoint_url: str | None = Field(
         default=None, description="URL of the S3 server; Amazon's own where none is given"
     )
     s3_region: str = Field(default="us-east-1", description="region, as the S3 server calls it")
+    ledger_log: Annotated[str, AfterValidator(_places)] = Field(
+        default="",
+        description="where the audit ledger's log is: entries, tiles and checkpoint, which anybody may read; an absolute directory, "
+        "or `s3://bucket/prefix/` on the S3 server, or `s3://bucket/prefix/?profile=NAME` by a profile in AWS_CONFIG_FILE",
+    )
+
+    def _place(self, text: str, retained: timedelta | None = None) -> Place:
+        return place_of(text, endpoint_url=self.s3_endpoint_url, region=self.s3_region, retained=retained)
 
 
-class Settings(_S3, _Environment):
+class Settings(_Places, _Environment):
     """What a service process needs to know."""
 
     database_url: DatabaseUrl = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
@@ -152,6 +162,10 @@ class Settings(_S3, _Environment):
             raise ValueError("exactly one of HOLDFAST_OBJECTS_ROOT and HOLDFAST_S3_BUCKET names the object store")
         return self
 
+    def log(self) -> Place | None:
+        """Return where the audit ledger is read, None where none is kept; raises InvalidRequest."""
+        return self._place(self.ledger_log) if self.ledger_log else None
+
 
 class OwnerSettings(_Environment):
     """What `holdfast db` needs to know, and nothing else does: the owner's login never reaches a service process."""
@@ -159,13 +173,9 @@ class OwnerSettings(_Environment):
     owner_url: DatabaseUrl = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
 
 
-class LedgerSettings(_S3, _Environment):
+class LedgerSettings(_Places, _Environment):
     """What the audit ledger needs to know: where the log is, and, for who extends it, its keys."""
 
-    ledger_log: Annotated[str, AfterValidator(_places)] = Field(
-        description="where the log is: entries, tiles and checkpoint, which anybody may read; an absolute directory, or "
-        "`s3://bucket/prefix/` on the S3 server, or `s3://bucket/prefix/?profile=NAME` by a profile in AWS_CONFIG_FILE"
-    )
     ledger_key: Annotated[str, AfterValidator(_signers)] = Field(
         default="",
         description="the log's private key, only for processes that extend the log: a file of mode 0600, or a `pkcs11:` URI "
@@ -186,7 +196,9 @@ class LedgerSettings(_S3, _Environment):
     )
 
     @model_validator(mode="after")
-    def _check_retention(self) -> Self:
+    def _check_places(self) -> Self:
+        if not self.ledger_log:
+            raise ValueError("HOLDFAST_LEDGER_LOG does not say where the log is")
         if S3 in self.ledger_copies and self.ledger_copy_retention_days is None:
             raise ValueError(
                 "HOLDFAST_LEDGER_COPIES has an S3 address, and HOLDFAST_LEDGER_COPY_RETENTION_DAYS does not say for how long"
@@ -202,31 +214,29 @@ class LedgerSettings(_S3, _Environment):
         return signers_of(listed(self.ledger_key))
 
     def log(self) -> Place:
-        """Return where the log is read; raises InvalidRequest."""
-        return place_of(self.ledger_log, endpoint_url=self.s3_endpoint_url, region=self.s3_region)
+        """Return where the log is; raises InvalidRequest."""
+        return self._place(self.ledger_log)
 
     def copies(self) -> list[Place]:
         """Return what gets every checkpoint; raises InvalidRequest."""
         retained = timedelta(days=self.ledger_copy_retention_days or 0)
-        return [
-            place_of(text, endpoint_url=self.s3_endpoint_url, region=self.s3_region, retained=retained)
-            for text in listed(self.ledger_copies)
-        ]
+        return [self._place(text, retained) for text in listed(self.ledger_copies)]
 
 
 def open_sequencer(
-    engine: Engine, settings: LedgerSettings, probe: Callable[[str], None] = lambda _: None, **how: int
-) -> "Sequencer":
-    """Return the sequencer of these settings; `how` is its own. Raises InvalidRequest where a key cannot be read, Unavailable where a token is away."""
+    engine: Engine,
+    settings: LedgerSettings,
+    probe: Callable[[str], None] = lambda _: None,
+    *,
+    standstill_s: int = STANDSTILL_S,
+) -> Sequencer:
+    """Return the sequencer of these settings; raises InvalidRequest where a key cannot be read, Unavailable where its token is away."""
     # Only who extends the log signs: every other process of the service starts without the library for it.
-    from holdfast.ledger.copies import Copier
     from holdfast.ledger.keys import is_signed
-    from holdfast.ledger.publish import Publisher
-    from holdfast.ledger.sequencer import Sequencer
 
     publisher = Publisher(engine, settings.signers(), is_signed, settings.log(), probe)
     copiers = [Copier(engine, publisher.keys, is_signed, place) for place in settings.copies()]
-    return Sequencer(engine, publisher, copiers, probe, **how)
+    return Sequencer(engine, publisher, copiers, probe, standstill_s=standstill_s)
 
 
 def open_store(settings: Settings) -> FilesystemStore | GuardedStore:
@@ -284,17 +294,20 @@ class Platform:
     engine: Engine
     objects: ObjectStore
     sources: Sources = NO_SOURCES
+    log: Place | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Return the platform of these settings; nothing is connected yet."""
         engine = open_engine(settings.database_url.get_secret_value(), pool_size=settings.pool_size)
-        return cls(settings, engine, open_store(settings), open_sources(settings))
+        return cls(settings, engine, open_store(settings), open_sources(settings), settings.log())
 
     def governance(self, caller: Caller | Bearer) -> GovernanceService:
         """Return the governance functions on behalf of a caller."""
         lifetime_s = self.settings.grant_lifetime_s
-        return GovernanceService(self.engine, self.objects, caller, grant_lifetime_s=lifetime_s, sources=self.sources)
+        return GovernanceService(
+            self.engine, self.objects, caller, grant_lifetime_s=lifetime_s, sources=self.sources, log=self.log
+        )
 
     def close(self) -> None:
         """Give the connections back."""

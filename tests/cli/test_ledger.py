@@ -75,7 +75,7 @@ def test_a_proof_is_checked_by_the_verifier_that_the_command_prints(
     event = said(environment, "audit", "list", "--platform", "--direct")["items"][0]["id"]
     proof, verifier = tmp_path / "event.tlog-proof", tmp_path / "verify_proof.py"
     verifier.write_text(holdfast(environment, "audit", "verifier").stdout)
-    assert holdfast(environment, "audit", "prove", event, "--to", str(proof)).returncode == 0
+    assert holdfast(environment, "audit", "prove", event, "--platform", "--direct", "--to", str(proof)).returncode == 0
     command = [sys.executable, "-I", "-S", str(verifier), "--key", key, str(proof)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
     assert (done.returncode, event in done.stdout) == (0, True), done.stdout + done.stderr
@@ -101,7 +101,7 @@ def test_a_whole_log_is_verified_and_what_was_changed_ends_with_exit_code_6(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("audit", "prove", "00000000-0000-0000-0000-000000000000"), 3, "no audit event"),
+        (("audit", "prove", "--platform", "--direct", "00000000-0000-0000-0000-000000000000"), 3, "no audit event"),
         (("audit", "verify", "--key", "nowhere.pub"), 2, "neither a verifier key nor a file"),
         (("audit", "verify", "--key", "example.org/log+00000000+AAAA"), 2, "no verifier key"),
         (("ledger", "key", "has space", "/tmp/none.key"), 2, "cannot name a key"),

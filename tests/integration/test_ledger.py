@@ -18,7 +18,7 @@ from holdfast.ledger import verify_proof
 from holdfast.ledger.copies import Copier
 from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.place import DirectoryPlace
-from holdfast.ledger.prove import prove_event
+from holdfast.ledger.prove import prove_events
 from holdfast.ledger.publish import Publisher
 from holdfast.ledger.sequencer import Sequencer
 from holdfast.service.governance import GovernanceService
@@ -67,7 +67,7 @@ def test_every_event_is_in_the_log_and_proved_by_the_key_alone(
     proofs = []
     for event in events(owner_sql):
         with platform.engine.connect() as connection:
-            proof = prove_event(connection, DirectoryPlace(root / "log"), event)
+            proof = prove_events(connection, DirectoryPlace(root / "log"), None, event=event).text
         proofs.append(tmp_path / f"{event}.tlog-proof")
         proofs[-1].write_text(proof)
     command = [sys.executable, "-I", "-S", verify_proof.__file__, "--key", str(signer.key), *map(str, proofs)]

@@ -24,7 +24,7 @@ from holdfast.ledger.configured import make_signer, signers_of
 from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.pkcs11_key import Pkcs11Signer, Pkcs11Uri
 from holdfast.ledger.place import DirectoryPlace
-from holdfast.ledger.prove import prove_event
+from holdfast.ledger.prove import prove_events
 from holdfast.ledger.publish import Publisher
 from holdfast.ledger.sequencer import Sequencer
 from holdfast.ledger.verify import Verification
@@ -152,7 +152,7 @@ def test_keys_change_with_overlap_and_every_auditor_can_follow(
         event = owner_sql.scalar(text("SELECT event_id FROM ledger_leaf WHERE index = 0"))
         with platform.engine.connect() as connection:
             proofs.append(tmp_path / f"{len(sizes)}.tlog-proof")
-            proofs[-1].write_text(prove_event(connection, log, event))
+            proofs[-1].write_text(prove_events(connection, log, None, event=event).text)
 
     go_on(old)
     with pytest.raises(IntegrityViolation, match="let the old one and the new one sign together") as refusal:

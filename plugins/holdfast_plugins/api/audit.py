@@ -1,11 +1,13 @@
 """The audit trail, and who one is."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Query
 
 from holdfast.core.audit import AuditAction
 from holdfast.wire.audit import AuditEvent
+from holdfast.wire.ledger import EventProofs
 from holdfast.wire.types import Page
 from holdfast_plugins.api.routing import DEFAULT_LIMIT, Cursor, Governed, Known, Limit, router
 
@@ -36,6 +38,26 @@ def list_all_audit_events(
 ) -> Page[AuditEvent]:
     """List the audit events of the whole platform."""
     return governed.audit.list(None, action=action, target=target, limit=limit, cursor=cursor)
+
+
+@routes.get("/projects/{project}/audit-proofs")
+def prove_audit_events(
+    project: str,
+    governed: Governed,
+    event: UUID | None = None,
+    run: UUID | None = None,
+    model_version: UUID | None = None,
+) -> EventProofs:
+    """Prove that an event of a Project stands in the log, or every event about a Run or a ModelVersion; exactly one is named."""
+    return governed.audit.prove(project, event=event, run=run, model_version=model_version)
+
+
+@routes.get("/audit-proofs")
+def prove_all_audit_events(
+    governed: Governed, event: UUID | None = None, run: UUID | None = None, model_version: UUID | None = None
+) -> EventProofs:
+    """The same for events of the whole platform."""
+    return governed.audit.prove(None, event=event, run=run, model_version=model_version)
 
 
 @routes.get("/whoami")

@@ -9,8 +9,9 @@ from uuid import UUID
 import typer
 
 from holdfast.cli.session import Cursor, Limit, group, session_of
-from holdfast.cli.show import columns
+from holdfast.cli.show import Output, columns
 from holdfast.core.audit import AuditAction
+from holdfast.core.errors import InvalidRequest
 from holdfast.ports import DEFAULT_LIMIT
 
 commands = group("The audit trail: who did what to which object, and how it ended.")
@@ -38,24 +39,40 @@ def list_events(
 @commands.command()
 def prove(
     context: typer.Context,
-    event: Annotated[UUID, typer.Argument(help="The audit event's id.")],
-    to: Annotated[Path | None, typer.Option(help="New file for the proof; standard output without it.")] = None,
+    event: Annotated[UUID | None, typer.Argument(help="The audit event's id.")] = None,
+    run: Annotated[UUID | None, typer.Option(help="Instead: every event about this Run and its Artifacts.")] = None,
+    model_version: Annotated[
+        UUID | None,
+        typer.Option(
+            help="Instead: every event about this ModelVersion, the Run that made it, its promotions and aliases."
+        ),
+    ] = None,
+    platform: Annotated[bool, typer.Option("--platform", help="Events of the whole platform.")] = False,
+    to: Annotated[Path | None, typer.Option(help="File for the proofs; standard output without it.")] = None,
 ) -> None:
-    """Write the proof that an event stands in the log: one small file, to be checked by `verify_proof.py` and a pinned key alone.
+    """Write the proof that events stand in the log: one small file, to be checked by `verify_proof.py` and a pinned key alone.
 
-    It holds the event's whole content.
+    It holds each event's whole content.
     """
-    from holdfast.ledger.prove import prove_event
-    from holdfast.settings import LedgerSettings, Platform, Settings
-    from holdfast.store.engine import read_only
-
-    with closing(Platform.open(Settings.load())) as platform, read_only(platform.engine) as connection:
-        proof = prove_event(connection, LedgerSettings.load().log(), event)
-    if to is None:
-        sys.stdout.write(proof)
+    session = session_of(context)
+    place = None if platform else session.named_project
+    with session.governance() as governance:
+        proofs = governance.audit.prove(place, event=event, run=run, model_version=model_version)
+    if to is not None:
+        try:
+            to.write_text(proofs.text)
+        except OSError as error:
+            raise InvalidRequest(f"{to} cannot be written: {error.strerror}", remedy="Name another file") from None
+        session.present.fact(
+            f"{proofs.count} events are proved in {to}, under the checkpoint of {proofs.size} events",
+            count=proofs.count,
+            size=proofs.size,
+            file=str(to),
+        )
+    elif session.present.output is Output.JSON:
+        session.present.record(proofs)
     else:
-        to.write_text(proof)
-        session_of(context).present.note(f"wrote {to}")
+        sys.stdout.write(proofs.text)
 
 
 @commands.command()
@@ -113,8 +130,6 @@ def verifier() -> None:
 
 
 def _read(path: Path) -> str:
-    from holdfast.core.errors import InvalidRequest
-
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:

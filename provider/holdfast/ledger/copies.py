@@ -78,7 +78,7 @@ class Copier:
                 failing = failing or type(error).__name__
             else:
                 if failing:
-                    logger.info("the copy %s has every checkpoint again", self.place)
+                    logger.warning("the copy %s has every checkpoint again", self.place)
                 failing = ""
             finally:
                 self.is_looked_at.set()

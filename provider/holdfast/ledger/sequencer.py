@@ -97,7 +97,7 @@ class Sequencer:
                     self._probe("locked")
                     self.extend()
                     if self._failures:
-                        logger.info("the log is extended again")
+                        logger.warning("the log is extended again")
                     self._failures, self._failing = 0, ""
                     stop.wait(pause_s)
                     session.execute(text("SELECT 1"))

@@ -45,18 +45,32 @@ def main(arguments: list[str] | None = None) -> int:
         keys = [read_key(key) for key in chosen.key]
     except Refused as refusal:
         parser.error(str(refusal))
-    results = [check_file(path, keys, chosen.origin) for path in chosen.proofs]
+    results = [result for path in chosen.proofs for result in check_file(path, keys, chosen.origin)]
     said = json.dumps(results, indent=2) if chosen.output == "json" else "\n".join(map(described, results))
     sys.stdout.write(said + "\n")
     return 0 if all(result["holds"] for result in results) else 1
 
 
-def check_file(path: str, keys: list[Key], origin: str | None) -> Result:
-    """Return what a proof file proves, or why it proves nothing."""
+def check_file(path: str, keys: list[Key], origin: str | None) -> list[Result]:
+    """Return what each proof in a file proves, or why it proves nothing."""
     try:
-        return {"file": path, "holds": True, **verify(content_of(path), keys, origin)}
+        return [{"file": path, **checked(proof, keys, origin)} for proof in proofs_in(content_of(path))]
     except Refused as refusal:
-        return {"file": path, "holds": False, "reason": str(refusal)}
+        return [{"file": path, "holds": False, "reason": str(refusal)}]
+
+
+def checked(proof: bytes, keys: list[Key], origin: str | None) -> Result:
+    """Return what a proof proves, or why it proves nothing."""
+    try:
+        return {"holds": True, **verify(proof, keys, origin)}
+    except Refused as refusal:
+        return {"holds": False, "reason": str(refusal)}
+
+
+def proofs_in(content: bytes) -> list[bytes]:
+    """Return the proofs that stand in a file one after the other; each begins with the same line."""
+    parts = re.split(rb"^(?=%b$)" % re.escape(FIRST_LINE.encode()), content, flags=re.MULTILINE)
+    return [part for part in parts if part] or [content]
 
 
 def content_of(path: str) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 
 from holdfast.core.access import Bearer, Caller
+from holdfast.ledger.place import Place
 from holdfast.ports import ObjectStore
 from holdfast.service.artifacts import ArtifactService
 from holdfast.service.audit import AuditService
@@ -28,6 +29,7 @@ class GovernanceService:
         caller: on whose behalf.
         grant_lifetime_s: how long grants are good for.
         sources: data in S3 that Projects may read.
+        log: where the audit ledger is read; None where none is kept.
         probe: called at the named points of every change; tests inject faults by it.
     """
 
@@ -36,6 +38,7 @@ class GovernanceService:
     caller: Caller | Bearer
     grant_lifetime_s: int = 900
     sources: Sources = NO_SOURCES
+    log: Place | None = None
     probe: Probe = field(default=no_probe)
 
     @property
@@ -80,4 +83,4 @@ class GovernanceService:
     @property
     def audit(self) -> AuditService:
         """The audit trail."""
-        return AuditService(self._transactions)
+        return AuditService(self._transactions, self.log)

@@ -23,6 +23,20 @@ class LedgerStatus(Wire):
     proof_age_s: float
 
 
+class EventProofs(Wire):
+    """Proofs that events stand in the log.
+
+    Attributes:
+        count: of the events.
+        size: of the log under whose checkpoint they are proved.
+        text: a file for `verify_proof.py`, which holds a proof for each event, one after the other, in the order of the log.
+    """
+
+    count: int
+    size: int
+    text: str
+
+
 class VerifierKeyRecord(Wire):
     """A log's public key, as it is pinned by who verifies."""
 
