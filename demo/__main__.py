@@ -130,7 +130,7 @@ def _tell(
 ) -> tuple[dict[str, Any], str]:
     """Tell the whole story and return its summary and where Airflow answers."""
     from demo import airflow as configuration
-    from demo import journey
+    from demo import journey, ledger
     from demo.platform import PROJECT, furnish, open_platform, passwords
     from demo.repository import publish
     from demo.users import described
@@ -153,7 +153,7 @@ def _tell(
     say("Airflow    database migrated, users made", then="starting Airflow's four processes")
     here = configuration.connection(api_url, token, state.root / "landing", project=PROJECT)
     worker = {**here, **plane.worker}
-    configuration.start(group, shared, service, worker)
+    configuration.start(group, shared, {**service, **ledger.environment(state)}, worker)
     state.remember("pids", {"postgres": postgres.pid, **group.pids})
     group.wait_until("the api-server's answer", lambda: _answers(f"{api_url}/health"), 120)
     say(f"Airflow    answers at {url}", then="waiting until Airflow has read the Dag")
@@ -162,7 +162,8 @@ def _tell(
     run_id = journey.trigger(maintainer, group, plane.bring())
     say(f"triggered  {run_id} over Airflow's REST API", then="following its tasks")
     promotion = journey.follow(maintainer, officer, api_url, run_id, group, say)
-    return journey.summarise(maintainer, api_url, run_id, promotion), url
+    summary = journey.summarise(maintainer, api_url, run_id, promotion)
+    return {**summary, "proof": ledger.prove(state, maintainer, api_url, promotion)}, url
 
 
 def _answers(url: str) -> bool:
@@ -189,7 +190,20 @@ def _show(summary: dict[str, Any], url: str, state: State) -> None:
     table.add_row("approved by", ", ".join(summary["approved_by"]))
     table.add_row("audit events", str(summary["audit_events"]))
     console.print(table)
+    _show_proof(summary["proof"])
     _show_users(url, state)
+
+
+def _show_proof(proof: dict[str, Any]) -> None:
+    how = {
+        "namespace": "in a network namespace without an interface",
+        "process": "in a process that may open no socket",
+    }
+    console.print(
+        f"[bold]proved[/]     {proof['events']} events about the promoted model stand in a log of {proof['size']} events that its key"
+        f" has signed,\n           checked by verify_proof.py alone, {how[proof['without_network']]}. Check it yourself, anywhere:"
+    )
+    console.print(f"  python3 {proof['verifier']} --key '{proof['key']}' {proof['file']}", markup=False, soft_wrap=True)
 
 
 def _show_users(url: str, state: State) -> None:

@@ -83,6 +83,12 @@ def test_the_story_ends_in_a_promoted_model_and_leaves_nothing_running(demo: Dem
         ["user:officer"],
     )
     assert summary["audit_events"] > 20
+    proof = summary["proof"]
+    assert {"promotion.approved", "promotion.executed", "alias.moved", "run.finished"} <= set(proof["actions"])
+    assert proof["without_network"] in ("namespace", "process")
+    command = [sys.executable, "-I", "-S", proof["verifier"], "--key", proof["key"], proof["file"]]
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (again.returncode, again.stdout.count(": holds")) == (0, proof["events"])
     assert "took part in making or requesting" in demo.said()
     credentials = demo.state.root / "credentials"
     assert credentials.stat().st_mode & 0o777 == 0o600

@@ -39,6 +39,7 @@ def test_the_story_is_told_in_pods_and_leaves_nothing_running(demo: Demo) -> Non
         for row, value in ((f"{task} ran on", where["node"]), (f"image of {task}", where["image"][:40])):
             assert re.search(rf"{row} .*{re.escape(value)}", demo.said())
     assert summary["alias"] == "tumours@champion"
+    assert summary["proof"]["events"] > 10
 
 
 def test_without_a_cluster_it_says_what_is_missing_and_what_else_there_is(
