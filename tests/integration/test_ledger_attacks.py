@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from holdfast.core.audit import commitment
+from holdfast.core.errors import IntegrityViolation
+from holdfast.core.note import open_checkpoint, signed
 from holdfast.core.tiles import packed, unpacked
 from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.place import DirectoryPlace
@@ -54,6 +56,9 @@ class Log:
             text("SELECT e.* FROM audit_event e JOIN ledger_leaf l ON l.event_id = e.id WHERE l.index = :index"),
             {"index": index},
         ).one()
+
+    def event_count(self) -> int:
+        return int(self.sql.scalar(text("SELECT count(*) FROM ledger_leaf")))
 
     def change(self, statement: str, **values: Any) -> None:
         """Change rows as somebody does who owns the database, its triggers and constraints."""
@@ -125,7 +130,7 @@ def edit_and_commit_again(log: Log) -> None:
     event = log.event(TARGET)
     content = event.content.replace("tests", "mia")
     log.change(
-        "UPDATE audit_event SET content = :content, commitment = :made WHERE id = :id",
+        "UPDATE audit_event SET content = :content, commitment = :made, initiator = 'system:mia' WHERE id = :id",
         content=content, made=commitment(event.salt, content.encode()), id=event.id,
     )  # fmt: skip
 
@@ -134,6 +139,14 @@ def edit_time(log: Log) -> None:
     log.change(
         "UPDATE audit_event SET recorded_at = recorded_at - interval '1 day' WHERE id = :id", id=log.event(TARGET).id
     )
+
+
+def edit_who_is_shown(log: Log) -> None:
+    log.change("UPDATE audit_event SET initiator = 'user:mia' WHERE id = :id", id=log.event(TARGET).id)
+
+
+def hide_from_its_project(log: Log) -> None:
+    log.change("UPDATE audit_event SET project = 'elsewhere' WHERE id = :id", id=log.event(TARGET).id)
 
 
 def delete(log: Log) -> None:
@@ -198,6 +211,8 @@ FIRST_BAD: dict[Callable[[Log], None], int] = {
     edit_content: TARGET,
     edit_and_commit_again: TARGET,
     edit_time: TARGET,
+    edit_who_is_shown: TARGET,
+    hide_from_its_project: TARGET,
     delete: TARGET,
     delete_with_its_leaf: TARGET,
     reorder: TARGET,
@@ -215,6 +230,61 @@ def test_the_first_event_that_was_changed_is_named(log: Log, attack: Callable[[L
     attack(log)
     indexes = [index for index, _ in log.findings() if index is not None]
     assert min(indexes) == FIRST_BAD[attack]
+
+
+def test_an_event_that_is_put_in_among_the_old_ones_is_named(log: Log) -> None:
+    log.change(
+        "INSERT INTO audit_event SELECT gen_random_uuid(), recorded_at, xid, project, action, initiator, target_type, target_id, outcome,"
+        " content, salt, commitment FROM audit_event WHERE id = :id",
+        id=log.event(TARGET).id,
+    )  # fmt: skip
+    log.sequencer().extend()
+    [(index, what)] = log.findings()
+    assert (index, "can never be in the log" in what) == (None, True)
+
+
+def test_a_database_that_was_restored_from_before_is_named_and_extends_nothing(log: Log) -> None:
+    """The rows are those of an older moment, all of them, and new ones are added to them."""
+    truncate_the_tail(log)
+    log.change("UPDATE ledger_head SET size = :size", size=TARGET)
+    assert min(index for index, _ in log.findings() if index is not None) == TARGET
+    with pytest.raises(IntegrityViolation, match="older than the log"):
+        log.sequencer().extend()
+
+
+def test_a_checkpoint_that_another_key_has_signed_is_refused_wherever_it_lies(log: Log, tmp_path: Path) -> None:
+    other = FileSigner.make("example.org/log", tmp_path / "other.key")
+    shown = open_checkpoint((log.root / "checkpoint").read_text(), [log.signer.key], is_signed)
+    note = signed(str(shown), (other.key, other.sign))
+    log.change("UPDATE ledger_checkpoint SET note = :note WHERE size = :size", note=note, size=shown.size)
+    assert [what for _, what in log.findings()] == [
+        f"the checkpoint of {shown.size} events in the database: the note is not signed by example.org/log"
+    ]
+    (log.root / "checkpoint").write_text(note)
+    with pytest.raises(IntegrityViolation, match="not signed by"):
+        log.findings()
+    with pytest.raises(IntegrityViolation, match="not this log's"):
+        log.sequencer().extend()
+
+
+def test_two_logs_that_are_shown_to_two_people_contradict_each_other(log: Log, tmp_path: Path) -> None:
+    """Each is whole and signed; whoever is given the other's checkpoint finds out, and the copies hold one of them."""
+    honest = (log.root / "checkpoint").read_text()
+    shutil.copytree(log.root, tmp_path / "honest")
+    edit_and_commit_again(log)
+    log.change("DELETE FROM ledger_checkpoint")
+    shutil.rmtree(log.root)
+    log.sequencer().extend()
+    log.known.clear()
+    for place, theirs in ((log.root, honest), (tmp_path / "honest", (log.root / "checkpoint").read_text())):
+        alone = Verification(DirectoryPlace(place), [log.signer.key], is_signed)
+        alone.verify()
+        assert alone.findings == []
+        told = Verification(DirectoryPlace(place), [log.signer.key], is_signed, known={"the other's": theirs})
+        told.verify()
+        assert [finding.what for finding in told.findings] == [
+            f"the checkpoint the other's of {log.event_count()} events has another root than the log's entries"
+        ]
 
 
 def test_a_log_that_is_made_anew_whole_contradicts_who_kept_a_checkpoint(log: Log) -> None:

@@ -6,7 +6,9 @@ bad tells what has happened.
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+import orjson
 from sqlalchemy import Engine, text
 
 from holdfast.core.audit import commitment
@@ -94,6 +96,7 @@ class Verification:
         for size, what, _ in [due, *checkpoints] if due else ():
             self._found(edge.size, f"{what} is of {size} events, and the log has {edge.size}")
         self._compare_copies()
+        self._find_strays()
         return LedgerVerification(
             size=edge.size,
             root=text_of(edge.root()),
@@ -162,7 +165,19 @@ class Verification:
                 self._found(index, f"event {index}, {row.id}, is in the database with another time, commitment or id")
             elif row.content is not None and commitment(row.salt, row.content.encode()) != row.commitment:
                 self._found(index, f"event {index}, {row.id}, has another content than the one that was committed to")
+            elif row.content is not None and (wrong := _columns_unlike(row)):
+                self._found(index, f"event {index}, {row.id}, has columns unlike its content: {', '.join(wrong)}")
         return len(rows)
+
+    def _find_strays(self) -> None:
+        """Tell events that are in the database and were not there when their turn came: somebody has put them in later."""
+        if self._engine is None:
+            return
+        with read_only(self._engine) as connection:
+            for row in connection.execute(_STRAYS):
+                self._found(
+                    None, f"event {row.id} is in the database and can never be in the log: it was not there in time"
+                )
 
     def _outside(self) -> list[tuple[int, str, bytes]]:
         """Return the checkpoints that were brought from outside, in order."""
@@ -237,9 +252,34 @@ class Verification:
             return status_of(connection).waiting
 
 
+def _columns_unlike(row: Any) -> list[str]:
+    """Return the columns of an event that say something else than its content, by which lists find and show it."""
+    content = orjson.loads(row.content)
+    target = content["target"]
+    said = {
+        "id": content["id"],
+        "project": content["project"],
+        "action": content["action"],
+        "initiator": content["initiator"],
+        "target_type": target["type"],
+        "target_id": target["id"],
+        "outcome": content["outcome"],
+    }
+    shown = {name: getattr(row, name) for name in said}
+    return [name for name, value in said.items() if value != (str(shown[name]) if name == "id" else shown[name])]
+
+
 _ROWS = text(
-    "SELECT l.index AS place, e.id, e.recorded_at, e.commitment, e.content, e.salt FROM ledger_leaf l"
-    " LEFT JOIN audit_event e ON e.id = l.event_id WHERE l.index >= :begin AND l.index < :end"
+    "SELECT l.index AS place, e.id, e.recorded_at, e.commitment, e.content, e.salt, e.project, e.action, e.initiator,"
+    " e.target_type, e.target_id, e.outcome FROM ledger_leaf l LEFT JOIN audit_event e ON e.id = l.event_id WHERE l.index >= :begin AND l.index < :end"
+)
+# In a database that was restored on another server, what was brought along still waits for its turn.
+_STRAYS = text(
+    """
+    SELECT e.id FROM audit_event e, ledger_head h
+    WHERE (e.xid, e.id) <= (h.cursor_xid, h.cursor_event) AND h.server = (SELECT system_identifier FROM pg_control_system())
+    AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id) ORDER BY e.id LIMIT 100
+    """
 )
 _COUNT = text("SELECT count(*) FROM ledger_checkpoint WHERE size <= :size")
 _CHECKPOINTS = text("SELECT size, root, note FROM ledger_checkpoint WHERE size > :size ORDER BY size LIMIT 1000")
