@@ -1,0 +1,1 @@
+"""The audit ledger against the same work without it."""
