@@ -239,6 +239,11 @@ def open_sequencer(
     return Sequencer(engine, publisher, copiers, probe, standstill_s=standstill_s)
 
 
+def open_ledger(settings: LedgerSettings, database_url: SecretStr | None) -> tuple[Place, Engine | None]:
+    """Return where the log is, and the governance database where one is named: for one of several processes that verify."""
+    return settings.log(), open_engine(database_url.get_secret_value(), pool_size=2) if database_url else None
+
+
 def open_store(settings: Settings) -> FilesystemStore | GuardedStore:
     """Return the object store of these settings; nothing is connected yet. Raises InvalidRequest where a package is missing."""
     if settings.objects_root is not None:

@@ -1,7 +1,7 @@
 """`holdfast audit`: the audit trail."""
 
 import sys
-from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -96,22 +96,23 @@ def verify(
     from holdfast.core.errors import IntegrityViolation
     from holdfast.ledger.keys import is_signed, read_verifier_key
     from holdfast.ledger.verify import Verification
-    from holdfast.settings import LedgerSettings, Platform, Settings
+    from holdfast.settings import LedgerSettings, Settings, open_ledger
 
     session = session_of(context)
     keys, settings = [read_verifier_key(text) for text in key], LedgerSettings.load()
-    progress = session.present.progress("events")
-    with nullcontext() if without_database else closing(Platform.open(Settings.load())) as platform:
-        look = Verification(
-            settings.log(),
-            keys,
-            is_signed,
-            platform.engine if platform else None,
-            {str(path): _read(path) for path in known or ()},
-            () if without_copies else settings.copies(),
-            progress,
-        )
-        found = look.verify()
+    again = partial(open_ledger, settings, None if without_database else Settings.load().database_url)
+    log, engine = again()
+    look = Verification(
+        log,
+        keys,
+        is_signed,
+        engine,
+        {str(path): _read(path) for path in known or ()},
+        () if without_copies else settings.copies(),
+        session.present.progress("events"),
+        again,
+    )
+    found = look.verify()
     session.present.record(found)
     if found.findings:
         raise IntegrityViolation(

@@ -17,9 +17,9 @@ def leaf_entry(index: int, event: UUID, recorded_at: datetime, commitment: bytes
         recorded_at: when it was recorded, with its zone.
         commitment: 32 bytes, `core.audit.commitment`.
     """
-    moment = recorded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = recorded_at.astimezone(UTC).isoformat(timespec="microseconds")[:-6]
     # Written out, because its members are the same each time and none needs an escape; in the order of their names.
     return (
         f'{{"commitment":"{text_of(commitment)}","event":"{event}","format":"{FORMAT}",'
-        f'"index":{index},"recorded_at":"{moment}"}}'
+        f'"index":{index},"recorded_at":"{moment}Z"}}'
     ).encode()

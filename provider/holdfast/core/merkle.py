@@ -60,7 +60,7 @@ class Frontier:
 
     def root(self) -> bytes:
         """Return the hash of the whole tree."""
-        return _folded(self.hashes) if self.hashes else EMPTY_ROOT
+        return folded(self.hashes)
 
 
 def full_subtrees(begin: int, end: int) -> list[tuple[int, int]]:
@@ -193,10 +193,13 @@ def _used_up(path: Sequence[bytes], use: Callable[[Iterator[bytes]], Result], ki
 
 
 def _range_hash(begin: int, end: int, nodes: Nodes) -> bytes:
-    return _folded([nodes(level, index) for level, index in full_subtrees(begin, end)])
+    return folded([nodes(level, index) for level, index in full_subtrees(begin, end)])
 
 
-def _folded(hashes: Sequence[bytes]) -> bytes:
+def folded(hashes: Sequence[bytes]) -> bytes:
+    """Return the hash of the tree whose full subtrees these are, the largest first."""
+    if not hashes:
+        return EMPTY_ROOT
     found = hashes[-1]
     for left in reversed(hashes[:-1]):
         found = node_hash(left, found)

@@ -5,9 +5,10 @@ Source: C2SP tlog-tiles.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 
 from holdfast.core.errors import IntegrityViolation
-from holdfast.core.merkle import HASH_BYTES, Frontier, Nodes, node_hash
+from holdfast.core.merkle import HASH_BYTES, Frontier, Nodes, folded, node_hash
 
 WIDTH = 256
 HEIGHT = 8
@@ -90,6 +91,15 @@ def unpacked(bundle: bytes) -> list[bytes]:
     return entries
 
 
+def levels_of(leaves: list[bytes]) -> list[list[bytes]]:
+    """Return the full nodes over the leaves of a tile, level by level, the leaves first."""
+    levels = [leaves]
+    while len(below := levels[-1]) > 1:
+        # Written out for speed: this runs once for each event of a log that is verified.
+        levels.append([sha256(b"\x01" + below[at] + below[at + 1]).digest() for at in range(0, len(below) - 1, 2)])
+    return levels
+
+
 class Edge:
     """The right edge of a tree in tiles: all that is needed to extend it, and its root.
 
@@ -139,9 +149,9 @@ class Edge:
             if hashes:
                 yield Tile(level, self.size >> (HEIGHT * (level + 1)), len(hashes)), b"".join(hashes)
 
-    def root(self) -> bytes:
-        """Return the hash of the whole tree."""
-        return self._frontier.root()
+    def root(self, *after: bytes) -> bytes:
+        """Return the hash of the whole tree, or of one that goes on with full subtrees, the largest first, of which each fits behind it."""
+        return folded([*self._frontier.hashes, *after])
 
     def _level(self, level: int) -> list[bytes]:
         if level == len(self.levels):

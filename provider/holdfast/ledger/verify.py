@@ -5,19 +5,19 @@ bad tells what has happened.
 """
 
 import heapq
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 
-import orjson
 from sqlalchemy import Engine, text
 
-from holdfast.core.audit import commitment
 from holdfast.core.digest import text_of
-from holdfast.core.errors import IntegrityViolation, NotFound
-from holdfast.core.leaf import leaf_entry
-from holdfast.core.merkle import HASH_BYTES, leaf_hash
+from holdfast.core.errors import IntegrityViolation
 from holdfast.core.note import Check, Checkpoint, VerifierKey, opened_checkpoint
-from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, Tile, bundle_path, unpacked
+from holdfast.core.tiles import CHECKPOINT, Edge, Tile
+from holdfast.ledger.chunk import CHUNK, Chunk, compare_tile, look_at
 from holdfast.ledger.copies import DIRECTORY
 from holdfast.ledger.place import Place
 from holdfast.ledger.shown import size_at
@@ -25,8 +25,12 @@ from holdfast.ledger.status import status_of
 from holdfast.store.engine import read_only
 from holdfast.wire.ledger import LedgerFinding, LedgerVerification, SignedRange
 
-BLOCK = 32 * WIDTH
-"""Entries that are looked at together."""
+PARALLEL_FROM = 4 * CHUNK
+"""Entries from which on it pays to start processes."""
+
+Known = tuple[int, str, bytes]
+"""A checkpoint: its size, where it is from, its root."""
+Again = Callable[[], tuple[Place, Engine | None]]
 
 
 class Verification:
@@ -39,7 +43,8 @@ class Verification:
         engine: of the governance database; without it the log is verified by itself.
         known: checkpoints from outside, by where they are from: this log has to have been what they say.
         copies: WORM locations and witnesses' folders; the log has to have been what each of their checkpoints says.
-        progress: told after each block how many entries were looked at, of how many.
+        progress: told after each chunk how many entries were looked at, of how many.
+        again: opens the same log and database in another process, and can be sent there; with it, as many look as there are cores.
     """
 
     def __init__(
@@ -51,13 +56,14 @@ class Verification:
         known: Mapping[str, str] | None = None,
         copies: Sequence[Place] = (),
         progress: Callable[[int, int], None] = lambda _done, _of: None,
+        again: Again | None = None,
     ) -> None:
         self._log, self._keys, self._check, self._engine = log, keys, check, engine
         self._known, self._copies, self._progress = known or {}, copies, progress
-        self._held: dict[
-            Place, tuple[int, int]
-        ] = {}  # up to which size each copy claims to have checkpoints, and how many it has
-        self._signed: dict[VerifierKey, tuple[int, int]] = {}  # the sizes between which each key has signed
+        self._again = again
+        # Up to which size each copy claims to have checkpoints, and how many it has; the sizes between which each key has signed.
+        self._held: dict[Place, tuple[int, int]] = {}
+        self._signed: dict[VerifierKey, tuple[int, int]] = {}
         self.findings: list[LedgerFinding] = []
 
     def verify(self) -> LedgerVerification:
@@ -68,38 +74,40 @@ class Verification:
             NotFound, Unavailable: the log or the database cannot be read.
         """
         latest = self._opened(self._log.read(CHECKPOINT).decode(errors="replace"))
-        checkpoints = heapq.merge(
-            [(latest.size, "the log's checkpoint", latest.root)],
-            self._outside(),
-            self._kept(),
-            *(self._copied(place) for place in self._copies),
+        checkpoints = _Ahead(
+            heapq.merge(
+                [(latest.size, "the log's checkpoint", latest.root)],
+                self._outside(),
+                self._kept(),
+                *(self._copied(place) for place in self._copies),
+            )
         )
-        edge, rows, seen = Edge(), 0, 0
-        due = next(checkpoints, None)
-        while due is not None and due[0] == 0:
-            due = next(checkpoints, None)
-        for begin in range(0, latest.size, BLOCK):
-            entries = self._entries(begin, min(begin + BLOCK, latest.size))
-            rows += self._compare_rows(begin, entries)
-            for entry in entries:
-                for tile, content in edge.append(leaf_hash(entry)):
-                    self._compare_tile(tile, content)
-                while due is not None and due[0] == edge.size:
-                    self._compare_root(due, edge)
-                    seen, due = seen + 1, next(checkpoints, None)
-            self._progress(edge.size, latest.size)
-            if edge.size < min(begin + BLOCK, latest.size):
+        checkpoints.up_to(0)
+        edge, size, rows, seen, after = Edge(), 0, 0, 0, list[bytes]()
+        for chunk, due in self._chunks(latest.size, checkpoints):
+            self.findings += chunk.findings
+            rows += chunk.rows
+            for one in due:
+                if one[0] in chunk.subtrees_at:
+                    self._compare_root(one, edge.root(*chunk.subtrees_at[one[0]]))
+                    seen += 1
+                else:
+                    self._lacks(one, chunk.begin + chunk.size)
+            size = chunk.begin + chunk.size
+            self._progress(size, latest.size)
+            if chunk.size < CHUNK:
+                after = chunk.subtrees
                 break
-        if edge.size == latest.size:
-            for tile, content in edge.partial():
-                self._compare_tile(tile, content)
-        for size, what, _ in [due, *checkpoints] if due else ():
-            self._found(edge.size, f"{what} is of {size} events, and the log has {edge.size}")
+            self._go_on(edge, chunk)
+        root = edge.root(*after)
+        self._compare_partial(edge, latest.size)
+        for one in checkpoints:
+            self._lacks(one, size)
         self._compare_copies()
         self._find_strays()
         return LedgerVerification(
-            size=edge.size,
-            root=text_of(edge.root()),
+            size=size,
+            root=text_of(root),
             events=rows,
             checkpoints=seen,
             signed=[
@@ -111,63 +119,55 @@ class Verification:
             findings=self.findings,
         )
 
+    def _chunks(self, size: int, checkpoints: "_Ahead") -> Iterator[tuple[Chunk, list[Known]]]:
+        """Yield each chunk with the checkpoints that are due in it; several are looked at together where there are processes for it."""
+        if self._again is None or size < PARALLEL_FROM:
+            for begin in range(0, size, CHUNK):
+                end = min(begin + CHUNK, size)
+                due = checkpoints.up_to(end)
+                yield look_at(self._log, self._engine, begin, end, _sizes(due)), due
+            return
+        cores = len(os.sched_getaffinity(0))
+        with ProcessPoolExecutor(cores, get_context("spawn"), _open_again, (self._again,)) as pool:
+            begun: deque[tuple[Future[Chunk], list[Known]]] = deque()
+            for begin in range(0, size, CHUNK):
+                end = min(begin + CHUNK, size)
+                due = checkpoints.up_to(end)
+                begun.append((pool.submit(_look_again, begin, end, _sizes(due)), due))
+                # Two each keep every process busy, and what was seen does not pile up.
+                if len(begun) > 2 * cores:
+                    look, then = begun.popleft()
+                    yield look.result(), then
+            while begun:
+                look, then = begun.popleft()
+                yield look.result(), then
+
+    def _go_on(self, edge: Edge, chunk: Chunk) -> None:
+        """Add a full chunk to the tree over chunks, whose tiles are the log's from the second level on."""
+        [root] = chunk.subtrees
+        for tile, content in edge.append(root):
+            self._compare_tile(Tile(tile.level + 2, tile.index, tile.width), content)
+
+    def _compare_partial(self, edge: Edge, size: int) -> None:
+        if edge.size == size // CHUNK:
+            for tile, content in edge.partial():
+                self._compare_tile(Tile(tile.level + 2, tile.index, tile.width), content)
+
+    def _compare_tile(self, tile: Tile, content: bytes) -> None:
+        seen = Chunk(0)
+        compare_tile(self._log, tile, content, seen)
+        self.findings += seen.findings
+
+    def _lacks(self, one: Known, size: int) -> None:
+        self._found(size, f"{one[1]} is of {one[0]} events, and the log has {size}")
+
     def _found(self, index: int | None, what: str) -> None:
         self.findings.append(LedgerFinding(index=index, what=what))
 
-    def _entries(self, begin: int, end: int) -> list[bytes]:
-        """Return the entries that can be read, up to the first that cannot; each is the one of its index."""
-        entries: list[bytes] = []
-        for start in range(begin, end, WIDTH):
-            path = bundle_path(start // WIDTH, min(WIDTH, end - start))
-            try:
-                bundle = unpacked(self._log.read(path))
-            except (NotFound, IntegrityViolation) as error:
-                self._found(start, f"{path}: {error.message}")
-                return entries
-            if len(bundle) != min(WIDTH, end - start):
-                self._found(start + len(bundle), f"{path} has {len(bundle)} entries")
-                return entries
-            entries += bundle
-        return entries
-
-    def _compare_tile(self, tile: Tile, content: bytes) -> None:
-        try:
-            found = self._log.read(tile.path)
-        except NotFound:
-            found = b""
-        if found == content:
-            return
-        what = f"{tile.path} is not the tile of the log's entries" if found else f"{tile.path} is not there"
-        # Of a higher level, the entries themselves or the tiles below tell where.
-        first = next(
-            place
-            for place in range(tile.width)
-            if found[place * HASH_BYTES :][:HASH_BYTES] != content[place * HASH_BYTES :][:HASH_BYTES]
-        )
-        self._found(tile.index * WIDTH + first if tile.level == 0 else None, what)
-
-    def _compare_root(self, due: tuple[int, str, bytes], edge: Edge) -> None:
-        size, what, root = due
-        if root != edge.root():
+    def _compare_root(self, due: Known, root: bytes) -> None:
+        size, what, claimed = due
+        if claimed != root:
             self._found(None, f"{what} of {size} events has another root than the log's entries")
-
-    def _compare_rows(self, begin: int, entries: list[bytes]) -> int:
-        """Compare the rows of some indexes with the log's entries, and each content with its commitment."""
-        if self._engine is None:
-            return 0
-        with read_only(self._engine) as connection:
-            rows = {row.place: row for row in connection.execute(_ROWS, {"begin": begin, "end": begin + len(entries)})}
-        for index, entry in enumerate(entries, begin):
-            row = rows.get(index)
-            if row is None or row.id is None:
-                self._found(index, f"event {index} is not in the database")
-            elif leaf_entry(index, row.id, row.recorded_at, row.commitment) != entry:
-                self._found(index, f"event {index}, {row.id}, is in the database with another time, commitment or id")
-            elif row.content is not None and commitment(row.salt, row.content.encode()) != row.commitment:
-                self._found(index, f"event {index}, {row.id}, has another content than the one that was committed to")
-            elif row.content is not None and (wrong := _columns_unlike(row)):
-                self._found(index, f"event {index}, {row.id}, has columns unlike its content: {', '.join(wrong)}")
-        return len(rows)
 
     def _find_strays(self) -> None:
         """Tell events that are in the database and were not there when their turn came: somebody has put them in later."""
@@ -252,27 +252,6 @@ class Verification:
             return status_of(connection).waiting
 
 
-def _columns_unlike(row: Any) -> list[str]:
-    """Return the columns of an event that say something else than its content, by which lists find and show it."""
-    content = orjson.loads(row.content)
-    target = content["target"]
-    said = {
-        "id": content["id"],
-        "project": content["project"],
-        "action": content["action"],
-        "initiator": content["initiator"],
-        "target_type": target["type"],
-        "target_id": target["id"],
-        "outcome": content["outcome"],
-    }
-    shown = {name: getattr(row, name) for name in said}
-    return [name for name, value in said.items() if value != (str(shown[name]) if name == "id" else shown[name])]
-
-
-_ROWS = text(
-    "SELECT l.index AS place, e.id, e.recorded_at, e.commitment, e.content, e.salt, e.project, e.action, e.initiator,"
-    " e.target_type, e.target_id, e.outcome FROM ledger_leaf l LEFT JOIN audit_event e ON e.id = l.event_id WHERE l.index >= :begin AND l.index < :end"
-)
 # In a database that was restored on another server, what was brought along still waits for its turn.
 _STRAYS = text(
     """
@@ -281,5 +260,44 @@ _STRAYS = text(
     AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id) ORDER BY e.id LIMIT 100
     """
 )
+
+
+class _Ahead:
+    """Checkpoints in order of their sizes, taken as far as they are due."""
+
+    def __init__(self, checkpoints: Iterator[Known]) -> None:
+        self._rest = checkpoints
+        self._next = next(checkpoints, None)
+
+    def up_to(self, size: int) -> list[Known]:
+        """Return those that are next and of this size at most."""
+        due = []
+        while self._next is not None and self._next[0] <= size:
+            due.append(self._next)
+            self._next = next(self._rest, None)
+        return due
+
+    def __iter__(self) -> Iterator[Known]:
+        while self._next is not None:
+            yield self._next
+            self._next = next(self._rest, None)
+
+
+_opened_again: list[tuple[Place, Engine | None]] = []
+
+
+def _open_again(again: Again) -> None:
+    _opened_again.append(again())
+
+
+def _look_again(begin: int, end: int, sizes: Sequence[int]) -> Chunk:
+    [(log, engine)] = _opened_again
+    return look_at(log, engine, begin, end, sizes)
+
+
+def _sizes(due: Sequence[Known]) -> list[int]:
+    return sorted({size for size, _, _ in due})
+
+
 _COUNT = text("SELECT count(*) FROM ledger_checkpoint WHERE size <= :size")
 _CHECKPOINTS = text("SELECT size, root, note FROM ledger_checkpoint WHERE size > :size ORDER BY size LIMIT 1000")
