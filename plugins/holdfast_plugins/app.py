@@ -15,6 +15,7 @@ from holdfast_plugins import errors
 from holdfast_plugins.access import Authenticate, authenticate_service_token
 from holdfast_plugins.api import artifacts, audit, datasets, models, objects, pods, projects, promotions, runs
 from holdfast_plugins.api.routing import router
+from holdfast_plugins.denials import Denials
 from holdfast_plugins.middleware import Envelope
 
 MOUNT = "/holdfast/api"
@@ -75,6 +76,7 @@ def create_app(platform: Platform, authenticate: Authenticate) -> FastAPI:
     app = describe()
     app.state.platform = platform
     app.state.authenticate = authenticate
+    app.add_middleware(Denials, engine=platform.engine)
     app.add_middleware(Envelope, body_limit_bytes=platform.settings.body_limit_bytes, exempt=VERSION + objects.PREFIX)
     return app
 

@@ -25,6 +25,18 @@ class HoldfastPlugin(AirflowPlugin):
         return [{"app": app, "url_prefix": MOUNT, "name": "Holdfast"}]
 
     @cached_property
+    def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
+        """What stands before all of Airflow's own API and pages; asked for by the api-server only."""
+        from holdfast.settings import RecordSettings
+        from holdfast_plugins.airflow_changes.calls import RecordCalls
+        from holdfast_plugins.airflow_changes.changes import WATCH
+        from holdfast_plugins.airflow_changes.recorder import Recorder
+
+        recorder = Recorder(RecordSettings.load())
+        WATCH.begin(lambda: recorder)
+        return [{"middleware": RecordCalls, "args": [], "kwargs": {"recorder": recorder}, "name": "Holdfast"}]
+
+    @cached_property
     def listeners(self) -> list[Any]:
         """The listeners; asked for by every process."""
         return [self._marked]

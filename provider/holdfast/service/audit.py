@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from holdfast.core.access import Permission
+from holdfast.core.audit import AuditAction
 from holdfast.ports import DEFAULT_LIMIT
+from holdfast.service.event import page_content
 from holdfast.service.transaction import Transactions
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
@@ -30,7 +32,7 @@ class AuditService:
         cursor: str | None = None,
     ) -> Page[AuditEvent]:
         """Return the audit events of a Project, or of everything where name is None, newest first."""
-        with self.transactions.read(Permission.AUDIT_READ, name) as (connection, _):
+        with self.transactions.disclose(Permission.AUDIT_READ, name) as disclosure:
             statement = select(*AuditEventRow.__table__.c)
             if name is not None:
                 statement = statement.where(AuditEventRow.project == name)
@@ -38,4 +40,9 @@ class AuditService:
                 statement = statement.where(AuditEventRow.action == action)
             if target is not None:
                 statement = statement.where(AuditEventRow.target_id == target)
-            return page_of(connection, statement, AuditEventRow.id, mapping.event_of, limit=limit, cursor=cursor)
+            found = page_of(
+                disclosure.connection, statement, AuditEventRow.id, mapping.event_of, limit=limit, cursor=cursor
+            )
+            content = {"action": action, "target": target, **page_content(found)}
+            disclosure.record(AuditAction.AUDIT_EVENTS_READ, "audit_event", name or "", content)
+        return found
