@@ -17,6 +17,7 @@ from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest, Unavailable
 from holdfast.core.keyed import MIN_KEY_BYTES, KeyedDigests, derived_key
 from holdfast.core.sources import SourceRules
+from holdfast.ledger.status import PROOF_AGE_LIMIT_S
 from holdfast.ledger.place import DirectoryPlace, Place
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
@@ -145,7 +146,7 @@ class Settings(RecordSettings):
         description="seconds after which a grant no longer moves an object's bytes; one more for each 4 MiB that are moved with it",
     )
     proof_age_limit_s: int = Field(
-        default=60,
+        default=PROOF_AGE_LIMIT_S,
         ge=1,
         description="seconds after which an event that cannot be proved yet means that the log is behind: what alerts ask for",
     )

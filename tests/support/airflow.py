@@ -44,7 +44,7 @@ DAGS = ROOT / "tests" / "airflow" / "dags"
 VAULT = "vault"
 # Beyond the demo's people: one whose role Holdfast does not know, one who is let in and bound nowhere, one who is bound by a role.
 ROLES = {"Oncology Reader": "Viewer"}
-USERS = {"stranger": "User", "guest": "Viewer", "reader": "Oncology Reader"}
+USERS = {"stranger": "User", "guest": "Viewer", "reader": "Oncology Reader", "admin": "Admin"}
 ENDED = ("success", "failed")
 
 

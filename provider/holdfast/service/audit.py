@@ -1,8 +1,10 @@
 """The audit trail, read. Events are written by the transactions that make the changes, and nowhere else."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
@@ -21,6 +23,12 @@ class AuditService:
     """Implements `ports.Audit`."""
 
     transactions: Transactions
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Yield a connection, for who may read the whole trail, to see how it is and not what is in it; raises PolicyViolation."""
+        with self.transactions.read(Permission.AUDIT_READ, None) as (connection, _):
+            yield connection
 
     def list(
         self,
