@@ -17,8 +17,8 @@ from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest, Unavailable
 from holdfast.core.keyed import MIN_KEY_BYTES, KeyedDigests, derived_key
 from holdfast.core.sources import SourceRules
-from holdfast.ledger.status import PROOF_AGE_LIMIT_S
 from holdfast.ledger.place import DirectoryPlace, Place
+from holdfast.ledger.status import PROOF_AGE_LIMIT_S
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
 from holdfast.ports import ObjectStore

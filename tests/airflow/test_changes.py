@@ -155,6 +155,7 @@ def test_equal_secrets_are_told_equal_whoever_sets_them(place: Installation, htt
     assert started["content"]["arguments"]["conn_password"] == typed["content"]["after"]["password"]
 
 
+@pytest.mark.timeout(900)  # each command starts an Airflow
 def test_the_command_line_is_on_record_too(place: Installation, sql: Any) -> None:
     orders = (
         (("variables", "set", "count", "1"), ("variables", "set", "count", "2"), ("variables", "delete", "count")),

@@ -41,7 +41,9 @@ def calls(story: Story) -> dict[str, Callable[[httpx.Client], httpx.Response]]:
         "a role": post("/bindings", lambda: {"subject": f"user:{secrets.token_hex(6)}", "role": "viewer"}),
         "a token": post(f"{below}/tokens", lambda: {"name": "t", "scope": ["project.read"]}),
         "a PipelineRun": post(f"{below}/pipeline-runs", lambda: {"dag_id": "d", "run_id": secrets.token_hex(6)}),
-        "a Run": post(f"{below}/runs", lambda: {**run, "idempotency_key": secrets.token_hex(32), "task_id": secrets.token_hex(4)}),
+        "a Run": post(
+            f"{below}/runs", lambda: {**run, "idempotency_key": secrets.token_hex(32), "task_id": secrets.token_hex(4)}
+        ),
         "a read of tokens": lambda http: http.get(f"{below}/tokens", headers=AS_SYSTEM),
         "a denied call": lambda http: http.get("/audit-events", headers={"Authorization": "Bearer user:nobody"}),
     }

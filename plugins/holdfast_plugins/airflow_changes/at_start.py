@@ -4,7 +4,7 @@ This is the one module whose import does something. In Airflow's own processes t
 elsewhere it hands callbacks and listeners over, and opens nothing.
 """
 
-from holdfast_plugins.airflow_changes.process import has_governance_settings, is_component, words
+from holdfast_plugins.airflow_changes.process import has_governance_settings, is_component, shows_secrets, words
 
 
 def _begin() -> None:
@@ -13,12 +13,14 @@ def _begin() -> None:
     from airflow.utils.cli_action_loggers import register_post_exec_callback, register_pre_exec_callback
 
     from holdfast_plugins.airflow_changes.changes import WATCH
-    from holdfast_plugins.airflow_changes.commands import Commands, recorder_of_process
+    from holdfast_plugins.airflow_changes.commands import Commands, record_read, recorder_of_process
 
     commands = Commands()
     register_pre_exec_callback(commands.before)
     register_post_exec_callback(commands.after)
     WATCH.begin(recorder_of_process)
+    if shows_secrets():
+        record_read(words())
 
 
 _begin()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
+from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -29,6 +30,7 @@ from holdfast_plugins.errors import problem_of
 
 logger = logging.getLogger("holdfast.airflow")
 
+TASK = "system:task"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MACHINE = re.compile(r"/execution(?:/|$)")
 _MACHINE_CHANGES = re.compile(r"/execution/(?:variables|dag-runs)(?:/|$)")
@@ -105,10 +107,9 @@ def kind_of(method: str, path: str) -> Kind:
     if path.startswith("/holdfast/api/"):
         return Kind.OURS
     if _MACHINE.match(path):
-        if is_safe:
-            return Kind.READ if _MACHINE_READS.match(path) else Kind.MACHINE
-        return Kind.CHANGE if _MACHINE_CHANGES.match(path) else Kind.MACHINE
-    if _LOGIN.match(path) and (not is_safe or "/oauth-authorized" in path):
+        # What a task changes is recorded by the rows that change: its calls come before Airflow has looked at its token.
+        return Kind.READ if is_safe and _MACHINE_READS.match(path) else Kind.MACHINE
+    if _LOGIN.match(path):
         return Kind.LOGIN
     if not is_safe:
         return Kind.CHANGE
@@ -168,14 +169,19 @@ class RecordCalls:
         request = Request(scope)
         what = f"{scope['method']} {printable(path)}"
         content: dict[str, object] = {"call": uuid4().hex, "address": (scope.get("client") or ("",))[0]}
+        is_machine = False
         if _MACHINE.match(path):
-            principal = "system:task"
-            if kind is not Kind.MACHINE:
-                content["task_instance"] = claimed_task(bearer(request))
+            principal = TASK
+            task = claimed_task(bearer(request))
+            content["task_instance"] = task
+            what = f"{what} by {task}"
+            is_machine = not _MACHINE_CHANGES.match(path)
         else:
-            principal = NOBODY if kind in (Kind.LOGIN, Kind.OTHER) else await _user(request)
+            # The pages' many reads are looked up only where they are denied.
+            is_looked_up = kind is not Kind.LOGIN and (kind is not Kind.OTHER or path.startswith("/auth/"))
+            principal = await _user(_token(request)) if is_looked_up else NOBODY
         caller = Caller(principal, request_id=printable(request.headers.get("x-request-id", ""))[:64])
-        return _Call(caller, ("call", what), content, Cause(caller, what, is_machine=principal == "system:task"))
+        return _Call(caller, ("call", f"{scope['method']} {printable(path)}"), content, Cause(caller, what, is_machine))
 
     async def _announce(self, call: _Call, scope: Scope, body: bytes, receive: Receive, send: Send) -> bool:
         """Return whether the call may go on: it is on record."""
@@ -213,9 +219,14 @@ class RecordCalls:
         outcome = Outcome.SUCCEEDED if status < 400 else Outcome.REFUSED
         event: Callable[..., dict[str, object]] = partial(self._recorder.event, outcome=outcome)
         if kind is Kind.LOGIN:
-            await in_thread(partial(self._record_login, call, body, message, scope))
+            session = _session_of(message)
+            user = await _user(session) if session else NOBODY
+            await in_thread(partial(self._record_login, call, body, status, user, is_safe=scope["method"] in _SAFE))
         elif status in (401, 403):
-            denial = event(call.caller, AuditAction.CALL_DENIED, call.target, content)
+            caller = call.caller
+            if kind is Kind.OTHER and caller.principal == NOBODY:
+                caller = Caller(await _user(_token(Request(scope))), request_id=caller.request_id)
+            denial = event(caller, AuditAction.CALL_DENIED, call.target, content)
             await in_thread(partial(self._recorder.record, denial))
         elif kind is Kind.READ and status < 400:
             read = event(call.caller, AuditAction.AIRFLOW_OBJECT_READ, call.target, content)
@@ -228,19 +239,19 @@ class RecordCalls:
                 # What was asked for is on record, and done: to say that it is not would be wrong.
                 logger.warning("the answer of %s was not recorded: %s", call.target[1], error)
 
-    def _record_login(self, call: _Call, body: bytes, message: Message, scope: Scope) -> None:
-        if scope["method"] in _SAFE and not _gives_session(message):
-            return  # a step on the way to a log-in elsewhere, or the page
-        is_in = int(message["status"]) < 400 and (int(message["status"]) == 201 or _gives_session(message))
+    def _record_login(self, call: _Call, body: bytes, status: int, user: str, *, is_safe: bool) -> None:
+        is_in = status == 201 or (status < 400 and user != NOBODY)
+        if is_safe and not is_in:
+            return  # the page, or a step on the way to a log-in elsewhere
         document = _document(body)
         name = document.get("username") if isinstance(document, dict) else None
-        content: dict[str, object] = {**call.content, "status": int(message["status"])}
-        caller = call.caller
+        content: dict[str, object] = {**call.content, "status": status}
+        caller = Caller(user, request_id=call.caller.request_id)
         if isinstance(name, str) and name:
             # Who does not exist may be a password in the wrong field.
             is_known = user_is_known(name)
             content["username"] = printable(name)[:200] if is_known else self._recorder.digests.of(name)
-            if is_in and is_known:
+            if is_in and is_known and user == NOBODY:
                 caller = Caller(f"user:{name}", request_id=caller.request_id)
         self._recorder.record(
             self._recorder.event(
@@ -276,8 +287,11 @@ class _Reply:
         await self._send(message)
 
 
-async def _user(request: Request) -> str:
-    token = bearer(request) or request.cookies.get(COOKIE_NAME_JWT_TOKEN)
+def _token(request: Request) -> str | None:
+    return bearer(request) or request.cookies.get(COOKIE_NAME_JWT_TOKEN)
+
+
+async def _user(token: str | None) -> str:
     if not token:
         return NOBODY
     try:
@@ -318,11 +332,11 @@ def _document(body: bytes) -> Any:
         return body.decode("latin-1")
 
 
-def _gives_session(message: Message) -> bool:
-    wanted = f"{COOKIE_NAME_JWT_TOKEN}=".encode()
-    return any(
-        name.lower() == b"set-cookie"
-        and value.startswith(wanted)
-        and not value.startswith((wanted + b";", wanted + b'""'))
-        for name, value in message.get("headers", ())
-    )
+def _session_of(message: Message) -> str | None:
+    """Return the token of the session that an answer begins, None where it begins none."""
+    for name, value in message.get("headers", ()):
+        if name.lower() == b"set-cookie":
+            given = SimpleCookie(value.decode("latin-1"))
+            if COOKIE_NAME_JWT_TOKEN in given and (token := given[COOKIE_NAME_JWT_TOKEN].value):
+                return token
+    return None

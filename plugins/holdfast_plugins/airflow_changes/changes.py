@@ -267,11 +267,22 @@ def _again(
 
 def _inserted(state: ORMExecuteState) -> list[dict[str, Any]]:
     """Return the rows that an INSERT brings, as far as it says so."""
+    # SQLAlchemy has no other way to ask a statement for its values; the test with real statements sees when that changes.
     statement: Any = state.statement
-    if many := statement._multi_values:  # noqa: SLF001 - SQLAlchemy has no other way to ask
-        return [{getattr(c, "name", c): value for c, value in row.items()} for rows in many for row in rows][
-            :_MOST_ROWS
-        ]
-    compiled: Any = statement.compile(dialect=state.session.get_bind().dialect)
-    given: Any = state.parameters if isinstance(state.parameters, list) else [state.parameters or {}]
-    return [{**compiled.params, **dict(row)} for row in given][:_MOST_ROWS]
+    many = [row for rows in statement._multi_values for row in rows]  # noqa: SLF001
+    given = many or state.parameters or {}
+    rows: list[Any] = list(given) if isinstance(given, list) else [given]
+    fixed = statement._values or {}  # noqa: SLF001
+    return [
+        {_column(state, key): getattr(value, "value", value) for key, value in {**fixed, **row}.items()}
+        for row in rows[:_MOST_ROWS]
+    ]
+
+
+def _column(state: ORMExecuteState, key: Any) -> str:
+    """Return the name of a column that a statement names as a column, or as its mapper's attribute."""
+    name = getattr(key, "name", None) or str(key)
+    mapper = state.bind_mapper
+    if mapper is not None and name in mapper.column_attrs:
+        return str(mapper.column_attrs[name].columns[0].name)
+    return str(name)

@@ -9,6 +9,9 @@ COMPONENTS = frozenset(
 )
 """Commands that are Airflow's own processes; what the api-server does for people, its calls say."""
 
+_SECRETS = frozenset({"connections", "variables", "config", "users", "roles"})
+_SHOWING = frozenset({"get", "list", "export", "get-value"})
+
 
 def arguments() -> list[str]:
     """Return what stands behind `airflow` on this process's command line; nothing where it is another program.
@@ -31,6 +34,12 @@ def words() -> list[str]:
 def is_component() -> bool:
     """Whether this process is one of Airflow's own, and not a command that a person gives."""
     return bool(named := words()) and named[0] in COMPONENTS
+
+
+def shows_secrets() -> bool:
+    """Whether this process was asked by `airflow` to show connections, variables, configuration, users or roles."""
+    named = words()
+    return len(named) == 2 and named[0] in _SECRETS and named[1] in _SHOWING and not {"-h", "--help"} & {*arguments()}
 
 
 def has_governance_settings() -> bool:

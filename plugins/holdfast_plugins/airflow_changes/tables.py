@@ -65,6 +65,7 @@ TABLES: Mapping[str, Watched] = {
     "hitl_detail": Watched(
         "airflow_decision", ("ti_id",), ("responded_at", "chosen_options"), ("params_input",), by_people=True
     ),
+    "team": Watched("airflow_team", ("name",)),
     "ab_user": Watched(
         "airflow_user",
         ("username",),
