@@ -280,7 +280,7 @@ def test_log_ins_and_failed_log_ins_are_on_record_without_what_was_typed(
             assert stranger.post("/auth/token", json={"username": name, "password": word}).status_code == status
         page = stranger.get("/auth/login/")
         assert page.status_code == 200
-        token = page.text.partition('name="csrf_token"')[2].partition('value="')[2].partition('"')[0]
+        token = csrf(page)
         for word in (SECRET, place.passwords["viewer"]):
             form = {"username": "viewer", "password": word, "csrf_token": token}
             assert stranger.post("/auth/login/", data=form).status_code in (200, 302)
@@ -294,6 +294,26 @@ def test_log_ins_and_failed_log_ins_are_on_record_without_what_was_typed(
     assert found[2]["content"]["username"].startswith("hmac-sha256:")
     by_page = events(sql, "call", "POST /auth/login/")
     assert [e["outcome"] for e in by_page[-2:]] == ["refused", "succeeded"]
+
+
+def test_a_page_of_the_auth_manager_is_on_record_as_rest_is(place: Installation, http: httpx.Client, sql: Any) -> None:
+    person = {"username": "paula", "first_name": "P", "last_name": "P", "email": "p@localhost", "password": LATER}
+    assert http.post("/auth/fab/v1/users", json={**person, "roles": [{"name": "Viewer"}]}).is_success
+    with httpx.Client(base_url=place.url, trust_env=False, timeout=60, follow_redirects=True) as paula:
+        signed_in = {"username": "paula", "password": LATER, "csrf_token": csrf(paula.get("/auth/login/"))}
+        paula.post("/auth/login/", data=signed_in)
+        form = "/auth/resetmypassword/form"
+        new = {"password": SECRET, "conf_password": SECRET, "csrf_token": csrf(paula.get(form))}
+        paula.post(form, data=new)
+    [reset] = [event for event in changes(sql, "airflow_user", "paula") if event["content"]["change"] == "changed"]
+    assert (reset["initiator"], reset["end"]) == ("user:paula", "succeeded")
+    assert reset["content"]["cause"] == f"POST {form}"
+    assert set(reset["content"]["after"]) == {"password"}
+    assert reset["content"]["after"] != reset["content"]["before"]
+
+
+def csrf(page: httpx.Response) -> str:
+    return page.text.partition('name="csrf_token"')[2].partition('value="')[2].partition('"')[0]
 
 
 def test_denied_calls_and_reads_of_secrets_are_on_record(place: Installation, http: httpx.Client, sql: Any) -> None:

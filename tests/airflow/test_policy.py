@@ -42,7 +42,7 @@ def test_a_dag_of_a_production_project_is_refused_by_the_rule_it_breaks(
         f"the record of {file}", lambda: place.admin.audit.list(PROJECT, action="dag.refused", target=dag).items
     )
     [event] = place.admin.audit.list(PROJECT, action="dag.refused", target=dag).items
-    assert (event.outcome, event.content["content"]["rule"], event.content["content"]["file"]) == (
+    assert (event.outcome, event.content["rule"], event.content["file"]) == (
         "refused",
         rule,
         file,

@@ -89,7 +89,7 @@ def airflow(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def session(airflow: str, platform: Platform) -> Iterator[Session]:
-    recorder = Recorder(platform.settings)
+    recorder = Recorder(platform.settings, platform.engine)
     WATCH.begin(lambda: recorder)
     cause = Cause(Caller("user:ada"), "PATCH /some/path")
     token = CAUSE.set(cause)
@@ -101,7 +101,6 @@ def session(airflow: str, platform: Platform) -> Iterator[Session]:
         CAUSE.reset(token)
         WATCH.begin(lambda: None)
         engine.dispose()
-        recorder.engine.dispose()
 
 
 @pytest.fixture
@@ -307,7 +306,7 @@ from holdfast.settings import RecordSettings
 from holdfast_plugins.airflow_changes.changes import WATCH
 from holdfast_plugins.airflow_changes.recorder import Recorder
 from tests.integration.test_airflow_changes import Pool
-recorder = Recorder(RecordSettings.load())
+recorder = Recorder.open(RecordSettings.load())
 WATCH.begin(lambda: recorder)
 event.listen(Session, "before_commit", lambda session: os._exit(9))  # after ours: the announcement is made
 with Session(create_engine(sys.argv[1])) as session:

@@ -161,7 +161,7 @@ class Watch:
         )
         try:
             recorder.record(ended)
-        except HoldfastError as error:
+        except Exception as error:  # noqa: BLE001 - the change is made, or is not, whatever this is
             logger.warning("the end of %s was not recorded; what it was to do is: %s", pending.identity, error)
 
     def _recorder(self) -> Recorder | None:

@@ -93,7 +93,7 @@ def recorder_of_process() -> Recorder | None:
         return None
     if not has_governance_settings() and (not words() or words()[0] in _INSTALLING):
         return None
-    return Recorder(RecordSettings.load())
+    return Recorder.open(RecordSettings.load())
 
 
 def caller_of_process() -> Caller:
@@ -142,7 +142,7 @@ class Commands:
                 recorder.record(
                     recorder.event(caller, AuditAction.AIRFLOW_COMMAND_STARTED, target, _arguments(recorder))
                 )
-        except HoldfastError as error:
+        except Exception as error:  # noqa: BLE001 - Airflow would log any other, and go on
             sys.stderr.write(f"{error}\n")
             raise SystemExit(_UNAVAILABLE) from None
 

@@ -42,15 +42,17 @@ class Recorder:
     """Writes events about Airflow.
 
     Attributes:
-        settings: the governance database, and the key of digests.
+        settings: the key of digests.
+        engine: the governance database; nothing is connected before the first event.
     """
 
     settings: RecordSettings
+    engine: Engine
 
-    @cached_property
-    def engine(self) -> Engine:
-        """The governance database; nothing is connected before the first event."""
-        return open_engine(self.settings.database_url.get_secret_value(), pool_size=self.settings.pool_size)
+    @classmethod
+    def open(cls, settings: RecordSettings) -> "Recorder":
+        """Return the recorder of a command, which needs one connection."""
+        return cls(settings, open_engine(settings.database_url.get_secret_value(), pool_size=1))
 
     @cached_property
     def digests(self) -> KeyedDigests:

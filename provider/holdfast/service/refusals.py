@@ -13,6 +13,7 @@ from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation,
 _GONE = ("08", "53", "57", "58", "25006", "25P03")
 _CANNOT_RECORD = {
     "42501": "the governance database does not let the service write what has to be written ({})",
+    "42P01": "the governance database is not what this version needs ({}); `holdfast db upgrade` makes it so",
     "53100": "the governance database has no space left, so that nothing can be recorded",
 }
 _NOTHING_WAS_CHANGED = (
@@ -82,7 +83,7 @@ def _refusal(error: DBAPIError) -> Exception:  # noqa: C901 - a table
             return _policy(message, "promotion.needs-approval")
         case "40001" | "40P01" | "55P03":
             return StateConflict("another call changed the same thing at the same time", remedy="Try again")
-        case "42501" | "53100":
+        case "42501" | "42P01" | "53100":
             return Unavailable(_CANNOT_RECORD[state].format(message), remedy=_NOTHING_WAS_CHANGED)
         case _ if isinstance(error, OperationalError) or error.connection_invalidated or state.startswith(_GONE):
             return _unavailable()
