@@ -70,7 +70,7 @@ def airflow(
 ) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "airflow"), *arguments]
     environment = place.service if environment is None else environment
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=500)
 
 
 @contextmanager
