@@ -15,9 +15,10 @@ from typer.main import get_command
 
 from holdfast.cli.main import EXIT_CODES, app
 from holdfast.core.access import GRANTS, TOKEN_PERMISSIONS, Permission, Role
-from holdfast.core.audit import AuditAction
+from holdfast.core.audit import AuditAction, class_of
 from holdfast.ports import MAX_LIMIT
 from holdfast.settings import LedgerSettings, OwnerSettings, Settings
+from holdfast_plugins.airflow_changes.tables import TABLES
 from holdfast_plugins.app import MOUNT, describe
 from holdfast_plugins.openapi import document
 from holdfast_provider.get_provider_info import get_provider_info
@@ -80,6 +81,22 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.PROMOTION_VOIDED: "Something under an approval had changed, so that the approval is void.",
     AuditAction.PROMOTION_EXECUTED: "An approved promotion was carried out.",
     AuditAction.ALIAS_MOVED: "An alias points at another ModelVersion; the event has both.",
+    AuditAction.AUDIT_EVENTS_READ: "Somebody read a page of audit events.",
+    AuditAction.ROLE_BINDINGS_READ: "Somebody read who has which role.",
+    AuditAction.TOKENS_READ: "Somebody read which service tokens there are.",
+    AuditAction.ARTIFACT_GRANTED: "Leave was given to read an Artifact's bytes.",
+    AuditAction.RUN_STAGED: "Leave was given to a Run's agent to read its inputs; the event names them.",
+    AuditAction.CALL_DENIED: "A call was answered with 401 or 403, or with 404 because the caller may not know what is there. `claimed` is a token that was shown and is not good.",
+    AuditAction.ANONYMOUS_CALL_RECEIVED: "Somebody who has not shown who it is asked Airflow for a change; recorded before Airflow decides.",
+    AuditAction.DAG_REFUSED: "A policy refused a Dag; once for each content of its file.",
+    AuditAction.LOGIN_ATTEMPTED: "Somebody logged in to Airflow, or tried to: then the outcome is `refused`. A name that no user has is a keyed digest.",
+    AuditAction.AIRFLOW_CALL_RECEIVED: "A user asked Airflow for a change, over REST or on a page; recorded before Airflow does it.",
+    AuditAction.AIRFLOW_CALL_ANSWERED: "What Airflow answered to it; `call` is the same as in the event before.",
+    AuditAction.AIRFLOW_COMMAND_STARTED: "A command of `airflow` that may change something was given; recorded before it runs.",
+    AuditAction.AIRFLOW_COMMAND_ENDED: "That command ended.",
+    AuditAction.AIRFLOW_CHANGE_ANNOUNCED: "A row of Airflow is about to be changed: which, what it was before and will be after, and by which call or command.",
+    AuditAction.AIRFLOW_CHANGE_ENDED: "Airflow's transaction with these changes committed, or did not: then the outcome is `refused`.",
+    AuditAction.AIRFLOW_OBJECT_READ: "Somebody, or a task, read Airflow's connections, variables, configuration, users, roles or event log.",
 }
 
 
@@ -162,10 +179,23 @@ def audit_actions_page() -> str:
 
 Every change is recorded in the transaction that makes it. These are all values of an event's `action`.
 
-{_table(["action", "what happened"], ((f"`{action}`", ACTIONS[action]) for action in AuditAction))}
+{_table(["action", "class", "what happened"], ((f"`{action}`", f"`{class_of(action)}`", ACTIONS[action]) for action in AuditAction))}
 
-An event's `outcome` is `succeeded`, or `refused` for a decision on a promotion that was not this caller's to take, was
-about other evidence, or was given before.
+An event's `outcome` is `succeeded`, or `refused` for what was not let happen: a decision on a promotion that was not this
+caller's to take, was about other evidence, or was given before; a denied call; a failed log-in; a change that Airflow did
+not commit.
+
+The *class* keeps events apart, so that many of one kind cannot crowd out the others.
+
+## Rows of Airflow that are watched
+
+Secret columns stand in events as keyed digests: equal secrets have equal digests, under `HOLDFAST_DIGEST_KEY`. A host with more
+than a name and a port in it does, too. Of a user's roles and a role's permissions, `before` has those that were taken away and
+`after` those that were added.
+
+{_table(["table", "target type", "in clear", "as keyed digests", "only where people do it"], _watched())}
+
+See [what is recorded, and what is not](../explanation/completeness.md).
 """
 
 
@@ -285,6 +315,15 @@ def _connection_fields() -> Iterable[tuple[str, ...]]:
     for kind in get_provider_info()["connection-types"]:
         for name, field in kind["conn-fields"].items():
             yield f"`{name}`", field["label"], field["description"]
+
+
+def _watched() -> Iterable[tuple[str, ...]]:
+    def named(columns: Iterable[str]) -> str:
+        return ", ".join(f"`{column}`" for column in columns)
+
+    for table, watched in TABLES.items():
+        clear = dict.fromkeys((*watched.name, *watched.clear, *watched.place, *watched.relations))
+        yield f"`{table}`", f"`{watched.kind}`", named(clear), named(watched.secret), "yes" if watched.by_people else ""
 
 
 def _default(field: FieldInfo) -> str:

@@ -13,8 +13,21 @@ from holdfast.service.refusals import translate
 from holdfast.settings import Platform, Settings, check_store
 from holdfast_plugins import errors
 from holdfast_plugins.access import Authenticate, authenticate_service_token
-from holdfast_plugins.api import artifacts, audit, datasets, models, objects, pods, projects, promotions, runs
+from holdfast_plugins.api import (
+    artifacts,
+    audit,
+    dags,
+    datasets,
+    ledger,
+    models,
+    objects,
+    pods,
+    projects,
+    promotions,
+    runs,
+)
 from holdfast_plugins.api.routing import router
+from holdfast_plugins.denials import Denials
 from holdfast_plugins.ledger import stand_by
 from holdfast_plugins.middleware import Envelope
 
@@ -45,7 +58,7 @@ def describe() -> FastAPI:
     app = FastAPI(
         title="Holdfast", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
-    for subject in (projects, datasets, runs, pods, artifacts, models, promotions, audit, objects):
+    for subject in (projects, datasets, runs, pods, dags, artifacts, models, promotions, audit, ledger, objects):
         app.include_router(subject.routes, prefix=VERSION)
     app.include_router(_public, prefix=VERSION)
     app.include_router(_document, prefix=VERSION)
@@ -76,6 +89,7 @@ def create_app(platform: Platform, authenticate: Authenticate) -> FastAPI:
     app = describe()
     app.state.platform = platform
     app.state.authenticate = authenticate
+    app.add_middleware(Denials, engine=platform.engine)
     app.add_middleware(Envelope, body_limit_bytes=platform.settings.body_limit_bytes, exempt=VERSION + objects.PREFIX)
     return app
 

@@ -105,6 +105,7 @@ def install(app: FastAPI) -> None:
     async def _known(request: Request, error: errors.HoldfastError) -> JSONResponse:
         if isinstance(error, errors.IntegrityViolation):
             logger.error("integrity violation: %s", error, extra={"path": request.url.path})
+        request.state.is_denied = isinstance(error, errors.NotFound) and error.is_denial
         return problem_of(error)
 
     @app.exception_handler(Unauthenticated)

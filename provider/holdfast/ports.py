@@ -13,7 +13,7 @@ from uuid import UUID
 from holdfast.core.errors import HoldfastError
 from holdfast.core.note import VerifierKey
 from holdfast.core.sources import S3Location
-from holdfast.wire import artifact, audit, dataset, ledger, model, pod, project, run
+from holdfast.wire import artifact, audit, dag, dataset, ledger, model, pod, project, run
 from holdfast.wire.types import Page
 
 DEFAULT_LIMIT = 50
@@ -112,6 +112,12 @@ class Pods(Protocol):
     def remove(self, name: str, uid: str, request: pod.PodRequest, *, key: str | None = None) -> pod.PodRecord: ...
 
 
+class Dags(Protocol):
+    """Dags that Airflow was not let take."""
+
+    def refuse(self, name: str, request: dag.DagRefusalRequest, *, key: str | None = None) -> dag.DagRefusal: ...
+
+
 class Artifacts(Protocol):
     """Artifacts."""
 
@@ -195,6 +201,8 @@ class Governance(Protocol):
     def runs(self) -> Runs: ...
     @property
     def pods(self) -> Pods: ...
+    @property
+    def dags(self) -> Dags: ...
     @property
     def artifacts(self) -> Artifacts: ...
     @property

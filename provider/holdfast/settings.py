@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest, Unavailable
+from holdfast.core.keyed import MIN_KEY_BYTES, KeyedDigests, derived_key
 from holdfast.core.sources import SCHEME as S3
 from holdfast.core.sources import SourceRules
 from holdfast.ledger.configured import check_place, check_signer, listed, place_of, signers_of
@@ -24,6 +25,7 @@ from holdfast.ledger.copies import Copier
 from holdfast.ledger.place import Place
 from holdfast.ledger.publish import Publisher
 from holdfast.ledger.sequencer import STANDSTILL_S, Sequencer
+from holdfast.ledger.status import PROOF_AGE_LIMIT_S
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
 from holdfast.ports import ObjectStore, Signer
@@ -111,7 +113,7 @@ class _Environment(BaseSettings):
             ) from None
 
 
-class _Places(BaseSettings):
+class _Places(_Environment):
     """What both the service and the audit ledger need to know."""
 
     s3_endpoint_url: str | None = Field(
@@ -128,10 +130,33 @@ class _Places(BaseSettings):
         return place_of(text, endpoint_url=self.s3_endpoint_url, region=self.s3_region, retained=retained)
 
 
-class Settings(_Places, _Environment):
-    """What a service process needs to know."""
+def _digest_key(key: SecretStr) -> SecretStr:
+    if 0 < len(key.get_secret_value()) < MIN_KEY_BYTES:
+        raise ValueError(f"it has fewer than {MIN_KEY_BYTES} characters")
+    return key
+
+
+class RecordSettings(_Environment):
+    """What a process needs to know that records what people change in Airflow: the api-server, and commands of `airflow`."""
 
     database_url: DatabaseUrl = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
+    grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
+    digest_key: Annotated[SecretStr, AfterValidator(_digest_key)] = Field(
+        default=SecretStr(""),
+        description="secret under which events say of passwords and the like whether they are equal, at least 32 characters; "
+        "while there is none, it follows from HOLDFAST_GRANT_KEY, and with a new one of that nothing is equal any more",
+    )
+    pool_size: int = Field(default=10, ge=1, le=200, description="database connections at most, kept open")
+
+    def digests(self) -> KeyedDigests:
+        """Return what makes keyed digests."""
+        own = self.digest_key.get_secret_value().encode()
+        return KeyedDigests(own or derived_key(self.grant_key.get_secret_value().encode()))
+
+
+class Settings(_Places, RecordSettings):
+    """What a service process needs to know."""
+
     objects_root: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         default=None, description="absolute directory of the file system object store, for one machine"
     )
@@ -145,7 +170,6 @@ class Settings(_Places, _Environment):
         description="what data in S3 each Project may read, as `project=s3://bucket/prefix/`, separated by commas; "
         "on the same S3 server, whether the object store is there or not",
     )
-    grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
     api_url: str = Field(description="URL at which data planes reach the API, up to and including /holdfast/api/v1")
     body_limit_bytes: int = Field(default=4 << 20, ge=1024, description="largest JSON body that a call may have")
     grant_lifetime_s: int = Field(
@@ -154,7 +178,11 @@ class Settings(_Places, _Environment):
         le=86400,
         description="seconds after which a grant no longer moves an object's bytes; one more for each 4 MiB that are moved with it",
     )
-    pool_size: int = Field(default=10, ge=1, le=200, description="database connections at most, kept open")
+    proof_age_limit_s: int = Field(
+        default=PROOF_AGE_LIMIT_S,
+        ge=1,
+        description="seconds after which an event that cannot be proved yet means that the log is behind: what alerts ask for",
+    )
 
     @model_validator(mode="after")
     def _check_one_store(self) -> Self:
@@ -173,7 +201,7 @@ class OwnerSettings(_Environment):
     owner_url: DatabaseUrl = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
 
 
-class LedgerSettings(_Places, _Environment):
+class LedgerSettings(_Places):
     """What the audit ledger needs to know: where the log is, and, for who extends it, its keys."""
 
     ledger_key: Annotated[str, AfterValidator(_signers)] = Field(

@@ -35,7 +35,9 @@ def _check_named(dag: Any, tasks: list[Any]) -> None:
     for task in tasks:
         project = given(task, "project")
         if not isinstance(project, str) or "{{" in project:
-            raise _violation(
+            raise _refused(
+                dag,
+                task,
                 f"task {task.task_id!r} of Dag {dag.dag_id!r} does not name its Project, and this installation has production Projects",
                 "dag.project-named",
                 'Write project="…" in the Dag, or in its default_args',
@@ -47,23 +49,39 @@ def _check_production(dag: Any, tasks: list[Any]) -> None:
         return
     project = given(tasks[0], "project")
     if dag.disable_bundle_versioning or not is_versioned(Path(dag.fileloc)):
-        raise _violation(
+        raise _refused(
+            dag,
+            tasks[0],
             f"Dag {dag.dag_id!r} belongs to production Project {project!r} and comes from a bundle without versions",
             "dag.versioned-bundle",
             f"Put it into git, load it by a GitDagBundle and leave its versioning on; {_OWNER}",
         )
     for task in tasks:
         if missing := missing_bindings(task):
-            raise _violation(
+            raise _refused(
+                dag,
+                task,
                 f"task {task.task_id!r} of Dag {dag.dag_id!r} runs in production Project {given(task, 'project')!r} and lacks {', '.join(missing)}",
                 f"run.{missing[0]}-bound",
                 f"Bind it in the Dag; {_OWNER}",
             )
 
 
-def _violation(what: str, rule: str, remedy: str) -> Any:
+def _refused(dag: Any, task: Any, what: str, rule: str, remedy: str) -> Any:
+    """Return the violation, once it is on record; the Dag is refused whether or not that is possible now."""
     from airflow.exceptions import AirflowClusterPolicyViolation
 
+    from holdfast_provider.refusals import record_refusal
+
+    conn_id, project = given(task, "conn_id"), given(task, "project")
+    record_refusal(
+        dag.dag_id,
+        Path(dag.fileloc),
+        rule,
+        what,
+        conn_id=conn_id if isinstance(conn_id, str) else None,
+        project=project if isinstance(project, str) and "{{" not in project else None,
+    )
     return AirflowClusterPolicyViolation(f"{what} (rule {rule}). {remedy}.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from demo.platform import PROJECT
 
 from tests.support.airflow import VAULT
 
@@ -35,6 +36,19 @@ def test_a_dag_of_a_production_project_is_refused_by_the_rule_it_breaks(
     assert message in text
     assert f"(rule {rule})" in text
     assert not place.airflow().knows(file.removesuffix(".py"))
+    # The connection's token is for another Project than the Dag names, so that is where it is on record.
+    dag = file.removesuffix(".py")
+    place.until(
+        f"the record of {file}", lambda: place.admin.audit.list(PROJECT, action="dag.refused", target=dag).items
+    )
+    [event] = place.admin.audit.list(PROJECT, action="dag.refused", target=dag).items
+    assert (event.outcome, event.content["rule"], event.content["file"]) == (
+        "refused",
+        rule,
+        file,
+    )
+    assert event.initiator.startswith("token:")
+    assert message in event.reason
 
 
 def test_only_those_dags_are_refused(place: Installation, begun: dict[str, str]) -> None:

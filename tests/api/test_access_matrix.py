@@ -22,6 +22,7 @@ PLATFORM = {
     ("POST", "/v1/bindings"): P.BINDING_WRITE,
     ("POST", "/v1/bindings/{binding}/revoke"): P.BINDING_WRITE,
     ("GET", "/v1/audit-events"): P.AUDIT_READ,
+    ("GET", "/v1/ledger/status"): P.AUDIT_READ,
 }
 PROJECT = {
     ("POST", "/archive"): P.PROJECT_ARCHIVE,
@@ -43,6 +44,7 @@ PROJECT = {
     ("POST", "/runs/{run}/uploads/complete"): P.RUN_WRITE,
     ("GET", "/runs/{run}/staging"): P.RUN_WRITE,
     ("POST", "/runs/standings"): P.PROJECT_READ,
+    ("POST", "/dag-refusals"): P.RUN_WRITE,
     ("POST", "/pods/{uid}/quarantine"): P.RUN_RECONCILE,
     ("POST", "/pods/{uid}/removal"): P.RUN_RECONCILE,
     ("POST", "/artifacts"): P.ARTIFACT_WRITE,
@@ -114,6 +116,7 @@ def body_of(path: str) -> dict[str, Any]:
         "/runs/standings": {"runs": [ID]},
         "/pods/{uid}/quarantine": {"namespace": "n", "name": "p", "rule": "pod.of-no-run"},
         "/pods/{uid}/removal": {"namespace": "n", "name": "p", "rule": "pod.of-no-run"},
+        "/dag-refusals": {"dag_id": "d", "rule": "run.inputs-bound", "reason": "none", "file": "d.py"},
         "/artifacts": {"run": ID, "file": STORED},
         "/models/{model}/versions": {"artifact": ID},
         "/policies": {"name": "p", "gates": [{"gate": "approval", "roles": ["viewer"]}]},

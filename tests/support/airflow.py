@@ -44,7 +44,7 @@ DAGS = ROOT / "tests" / "airflow" / "dags"
 VAULT = "vault"
 # Beyond the demo's people: one whose role Holdfast does not know, one who is let in and bound nowhere, one who is bound by a role.
 ROLES = {"Oncology Reader": "Viewer"}
-USERS = {"stranger": "User", "guest": "Viewer", "reader": "Oncology Reader"}
+USERS = {"stranger": "User", "guest": "Viewer", "reader": "Oncology Reader", "admin": "Admin"}
 ENDED = ("success", "failed")
 
 
@@ -61,6 +61,9 @@ class Installation:
         tokens: service tokens by Project.
         plane: where Runs are executed.
         work: a directory below the data roots, for markers and data.
+        shared: environment of the processes whose tasks use the connections.
+        service: environment of the process that opens the governance database.
+        passwords: by user.
     """
 
     url: str
@@ -73,6 +76,7 @@ class Installation:
     plane: Plane
     work: Path
     shared: dict[str, str]
+    service: dict[str, str]
     passwords: dict[str, str]
     _clients: dict[str, Airflow] = field(default_factory=dict)
 
@@ -247,7 +251,18 @@ def _start(state: State, postgres: PostgresServer, group: Supervisor, plane: Pla
     configuration.start(group, shared, service, worker)
     group.wait_until("the api-server's answer", lambda: _answers(f"{api_url}/health"), 120)
     made = Installation(
-        url, state, postgres, group, platform, flaky, tokens, plane, landing / "work", {**shared, **worker}, secrets
+        url,
+        state,
+        postgres,
+        group,
+        platform,
+        flaky,
+        tokens,
+        plane,
+        landing / "work",
+        {**shared, **worker},
+        {**shared, **service},
+        secrets,
     )
     made.work.mkdir()
     made.airflow("owner").call(

@@ -54,10 +54,16 @@ def run(context: typer.Context) -> None:
 
 @commands.command()
 def status(context: typer.Context) -> None:
-    """Say how far the log has come, and how long the oldest event waits that cannot be proved yet."""
+    """Say how far the log has come, and how long the oldest event waits that cannot be proved yet.
+
+    Ends with exit code 1 when that is longer than HOLDFAST_PROOF_AGE_LIMIT_S: the log is behind, for one because no sequencer runs.
+    """
     from holdfast.ledger.status import status_of
     from holdfast.settings import Platform, Settings
     from holdfast.store.engine import read_only
 
     with closing(Platform.open(Settings.load())) as platform, read_only(platform.engine) as connection:
-        session_of(context).present.record(status_of(connection))
+        found = status_of(connection, platform.settings.proof_age_limit_s)
+    session_of(context).present.record(found)
+    if found.is_behind:
+        raise typer.Exit(1)

@@ -7,6 +7,7 @@ import httpx
 
 from holdfast.client.artifacts import ArtifactClient
 from holdfast.client.audit import AuditClient
+from holdfast.client.dags import DagClient
 from holdfast.client.datasets import DatasetClient
 from holdfast.client.models import ModelClient
 from holdfast.client.pods import PodClient
@@ -74,6 +75,11 @@ class GovernanceClient:
     def pods(self) -> PodClient:
         """Pods that are quarantined or removed."""
         return PodClient(self._transport)
+
+    @cached_property
+    def dags(self) -> DagClient:
+        """Dags that Airflow was not let take."""
+        return DagClient(self._transport)
 
     @cached_property
     def artifacts(self) -> ArtifactClient:

@@ -199,6 +199,7 @@ class Access:
             raise NotFound(
                 f"there is no Project {self.project!r} for {self.caller.principal}",
                 remedy="Ask a Platform Owner for a role in it",
+                is_denial=True,
             )
         place = f"in Project {self.project!r}" if self.project else "on the platform"
         raise PolicyViolation(

@@ -38,6 +38,22 @@ class AuditAction(StrEnum):
     PROMOTION_VOIDED = "promotion.voided"
     PROMOTION_EXECUTED = "promotion.executed"
     ALIAS_MOVED = "alias.moved"
+    AUDIT_EVENTS_READ = "audit_event.read"
+    ROLE_BINDINGS_READ = "role_binding.read"
+    TOKENS_READ = "token.read"
+    ARTIFACT_GRANTED = "artifact.granted"
+    RUN_STAGED = "run.staged"
+    CALL_DENIED = "call.denied"
+    DAG_REFUSED = "dag.refused"
+    ANONYMOUS_CALL_RECEIVED = "anonymous_call.received"
+    LOGIN_ATTEMPTED = "login.attempted"
+    AIRFLOW_CALL_RECEIVED = "airflow_call.received"
+    AIRFLOW_CALL_ANSWERED = "airflow_call.answered"
+    AIRFLOW_COMMAND_STARTED = "airflow_command.started"
+    AIRFLOW_COMMAND_ENDED = "airflow_command.ended"
+    AIRFLOW_CHANGE_ANNOUNCED = "airflow_change.announced"
+    AIRFLOW_CHANGE_ENDED = "airflow_change.ended"
+    AIRFLOW_OBJECT_READ = "airflow_object.read"
 
 
 class Outcome(StrEnum):
@@ -45,6 +61,41 @@ class Outcome(StrEnum):
 
     SUCCEEDED = "succeeded"
     REFUSED = "refused"
+
+
+class EventClass(StrEnum):
+    """What events are kept apart by, so that many of one kind cannot crowd out the others."""
+
+    CHANGE = "change"
+    AIRFLOW_CHANGE = "airflow_change"
+    DENIAL = "denial"
+    LOGIN = "login"
+    READ = "read"
+
+
+_CLASSES = {
+    AuditAction.AUDIT_EVENTS_READ: EventClass.READ,
+    AuditAction.ROLE_BINDINGS_READ: EventClass.READ,
+    AuditAction.TOKENS_READ: EventClass.READ,
+    AuditAction.ARTIFACT_GRANTED: EventClass.READ,
+    AuditAction.RUN_STAGED: EventClass.READ,
+    AuditAction.AIRFLOW_OBJECT_READ: EventClass.READ,
+    AuditAction.CALL_DENIED: EventClass.DENIAL,
+    AuditAction.ANONYMOUS_CALL_RECEIVED: EventClass.DENIAL,
+    AuditAction.DAG_REFUSED: EventClass.DENIAL,
+    AuditAction.LOGIN_ATTEMPTED: EventClass.LOGIN,
+    AuditAction.AIRFLOW_CALL_RECEIVED: EventClass.AIRFLOW_CHANGE,
+    AuditAction.AIRFLOW_CALL_ANSWERED: EventClass.AIRFLOW_CHANGE,
+    AuditAction.AIRFLOW_COMMAND_STARTED: EventClass.AIRFLOW_CHANGE,
+    AuditAction.AIRFLOW_COMMAND_ENDED: EventClass.AIRFLOW_CHANGE,
+    AuditAction.AIRFLOW_CHANGE_ANNOUNCED: EventClass.AIRFLOW_CHANGE,
+    AuditAction.AIRFLOW_CHANGE_ENDED: EventClass.AIRFLOW_CHANGE,
+}
+
+
+def class_of(action: AuditAction) -> EventClass:
+    """Return the class of events with this action; retention gives each its own quota."""
+    return _CLASSES.get(action, EventClass.CHANGE)
 
 
 def commitment(salt: bytes, canonical: bytes) -> bytes:

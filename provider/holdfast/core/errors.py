@@ -32,9 +32,19 @@ class InvalidRequest(HoldfastError):
 
 
 class NotFound(HoldfastError):
-    """There is no such thing, or it is not for this caller; nothing was changed."""
+    """There is no such thing, or it is not for this caller; nothing was changed.
+
+    Attributes:
+        is_denial: the caller may not even know whether it is there; to the audit trail this is a denied call.
+    """
 
     title = "not found"
+
+    def __init__(
+        self, message: str, *, remedy: str = "", details: Mapping[str, object] | None = None, is_denial: bool = False
+    ) -> None:
+        super().__init__(message, remedy=remedy, details=details)
+        self.is_denial = is_denial
 
 
 class StateConflict(HoldfastError):

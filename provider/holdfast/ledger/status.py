@@ -5,16 +5,21 @@ from sqlalchemy import Connection, text
 from holdfast.store.prepared import Prepared
 from holdfast.wire.ledger import LedgerStatus
 
+PROOF_AGE_LIMIT_S = 60
 
-def status_of(connection: Connection) -> LedgerStatus:
-    """Return how far the log has come."""
+
+def status_of(connection: Connection, limit_s: int = PROOF_AGE_LIMIT_S) -> LedgerStatus:
+    """Return how far the log has come, and whether an event waits longer than it may. An alert and a metric ask for the same."""
     row = _STATUS.one(connection)
+    age_s = round(float(row.age or 0), 3)
     return LedgerStatus(
         size=row.size,
         published=row.published,
         checkpoint_at=row.checkpoint_at,
         waiting=row.waiting,
-        proof_age_s=round(float(row.age or 0), 3),
+        proof_age_s=age_s,
+        limit_s=limit_s,
+        is_behind=age_s > limit_s,
     )
 
 

@@ -7,6 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, select
 
 from holdfast.core.access import Permission
+from holdfast.core.audit import AuditAction
+from holdfast.core.digest import text_of
 from holdfast.core.errors import InvalidRequest, NotFound, StateConflict
 from holdfast.core.run import RunState, is_terminal
 from holdfast.ports import DEFAULT_LIMIT, ObjectStore
@@ -87,12 +89,14 @@ class ArtifactService:
 
     def grant_download(self, name: str, artifact: UUID) -> Grant:
         """Return leave to read an Artifact's bytes; raises NotFound, StateConflict where they are gone."""
-        with self.transactions.read(Permission.ARTIFACT_CONTENT, name) as (connection, found):
-            row = _artifact(connection, found.project_id, name, artifact)
-        if row.state == "purged":
-            raise StateConflict(
-                f"Artifact {artifact} is purged; its bytes are gone", remedy="Its record and certificate remain"
-            )
+        with self.transactions.disclose(Permission.ARTIFACT_CONTENT, name) as disclosure:
+            row = _artifact(disclosure.connection, disclosure.project_id, name, artifact)
+            if row.state == "purged":
+                raise StateConflict(
+                    f"Artifact {artifact} is purged; its bytes are gone", remedy="Its record and certificate remain"
+                )
+            content = {"run": str(row.run_id), "name": row.name, "digest": text_of(row.digest)}
+            disclosure.record(AuditAction.ARTIFACT_GRANTED, "artifact", artifact, content)
         maker = GrantMaker.of(self.objects, self.grant_lifetime_s, row.size_bytes)
         return maker.download(row.name, row.object_key, row.version_id, row.digest, row.size_bytes)
 

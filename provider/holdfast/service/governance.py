@@ -9,6 +9,7 @@ from holdfast.ledger.place import Place
 from holdfast.ports import ObjectStore
 from holdfast.service.artifacts import ArtifactService
 from holdfast.service.audit import AuditService
+from holdfast.service.dags import DagService
 from holdfast.service.datasets import DatasetService
 from holdfast.service.models import ModelService
 from holdfast.service.pods import PodService
@@ -64,6 +65,11 @@ class GovernanceService:
     def pods(self) -> PodService:
         """Pods that are quarantined or removed."""
         return PodService(self._transactions)
+
+    @property
+    def dags(self) -> DagService:
+        """Dags that Airflow was not let take."""
+        return DagService(self._transactions)
 
     @property
     def artifacts(self) -> ArtifactService:

@@ -13,6 +13,7 @@ from holdfast.core.policy import DataPlaneKind, ProjectClass
 from holdfast.core.run import RunState
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.access import new_secret
+from holdfast.service.event import page_content
 from holdfast.service.transaction import Change, Transactions, new_id
 from holdfast.store import mapping
 from holdfast.store.queries.page import page_of
@@ -185,16 +186,17 @@ class ProjectService:
         self, name: str | None, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
     ) -> Page[RoleBinding]:
         """Return the role bindings of a Project, or of the platform, newest first."""
-        with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
-            statement = select(*RoleBindingRow.__table__.c).where(_bound_to(found.project_id))
-            return page_of(
-                connection,
-                statement,
+        with self.transactions.disclose(Permission.PROJECT_READ, name) as disclosure:
+            page = page_of(
+                disclosure.connection,
+                select(*RoleBindingRow.__table__.c).where(_bound_to(disclosure.project_id)),
                 RoleBindingRow.id,
                 lambda row: mapping.role_binding_of(row, name),
                 limit=limit,
                 cursor=cursor,
             )
+            disclosure.record(AuditAction.ROLE_BINDINGS_READ, "role_binding", name or "", page_content(page))
+        return page
 
     def create_token(self, name: str, request: TokenRequest, *, key: str | None = None) -> NewToken:
         """Make a service token for one Project; its secret is in this reply and nowhere else."""
@@ -255,16 +257,17 @@ class ProjectService:
 
     def list_tokens(self, name: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[Token]:
         """Return a Project's service tokens without their secrets, newest first."""
-        with self.transactions.read(Permission.TOKEN_WRITE, name) as (connection, found):
-            statement = select(*ServiceTokenRow.__table__.c).where(ServiceTokenRow.project_id == found.project_id)
-            return page_of(
-                connection,
-                statement,
+        with self.transactions.disclose(Permission.TOKEN_WRITE, name) as disclosure:
+            page = page_of(
+                disclosure.connection,
+                select(*ServiceTokenRow.__table__.c).where(ServiceTokenRow.project_id == disclosure.project_id),
                 ServiceTokenRow.id,
                 lambda row: mapping.token_of(row, name),
                 limit=limit,
                 cursor=cursor,
             )
+            disclosure.record(AuditAction.TOKENS_READ, "service_token", name, page_content(page))
+        return page
 
 
 def _bound_to(project_id: UUID | None) -> ColumnElement[bool]:

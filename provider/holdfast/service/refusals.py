@@ -11,6 +11,14 @@ from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation,
 # Classes and codes of a server that cannot serve now: connection, resources, intervention, system error, read-only standby, session
 # ended for idling.
 _GONE = ("08", "53", "57", "58", "25006", "25P03")
+_CANNOT_RECORD = {
+    "42501": "the governance database does not let the service write what has to be written ({})",
+    "42P01": "the governance database is not what this version needs ({}); `holdfast db upgrade` makes it so",
+    "53100": "the governance database has no space left, so that nothing can be recorded",
+}
+_NOTHING_WAS_CHANGED = (
+    "Nothing was changed; once the database takes events again, repeat the call with the same idempotency key"
+)
 _CREATOR_IS_NOT_APPROVER = "promotion_decision_creator_is_not_approver_ck"
 
 
@@ -40,7 +48,7 @@ def _unavailable() -> Unavailable:
     )
 
 
-def _refusal(error: DBAPIError) -> Exception:
+def _refusal(error: DBAPIError) -> Exception:  # noqa: C901 - a table
     state = getattr(error.orig, "sqlstate", None) or ""
     diagnosis = getattr(error.orig, "diag", None)
     constraint = getattr(diagnosis, "constraint_name", None) or ""
@@ -75,6 +83,8 @@ def _refusal(error: DBAPIError) -> Exception:
             return _policy(message, "promotion.needs-approval")
         case "40001" | "40P01" | "55P03":
             return StateConflict("another call changed the same thing at the same time", remedy="Try again")
+        case "42501" | "42P01" | "53100":
+            return Unavailable(_CANNOT_RECORD[state].format(message), remedy=_NOTHING_WAS_CHANGED)
         case _ if isinstance(error, OperationalError) or error.connection_invalidated or state.startswith(_GONE):
             return _unavailable()
         case _:

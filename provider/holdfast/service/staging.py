@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select
 
 from holdfast.core.access import Permission
+from holdfast.core.audit import AuditAction
 from holdfast.core.digest import parse, text_of
 from holdfast.core.errors import StateConflict
 from holdfast.core.lifetime import lifetime
@@ -109,8 +110,9 @@ class StagingService:
 
     def stage(self, name: str, run: UUID) -> Staging:
         """Return what an agent needs to put the Run's inputs in place; raises StateConflict where the Run has ended."""
-        with self.transactions.read(Permission.RUN_WRITE, name) as (connection, found):
-            _check_open(run, outputs_of(connection, found.project_id, name, run).state)
+        with self.transactions.disclose(Permission.RUN_WRITE, name) as disclosure:
+            connection = disclosure.connection
+            _check_open(run, outputs_of(connection, disclosure.project_id, name, run).state)
             bound = RunInputRow.run_id == run
             artifacts = connection.execute(
                 select(RunInputRow.name.label("input_name"), *ArtifactRow.__table__.c)
@@ -128,6 +130,11 @@ class StagingService:
                 .where(bound)
             ).all()
             files = {version.id: _files(connection, version.id) for version in versions}
+            content = {
+                "artifacts": [str(artifact.id) for artifact in artifacts],
+                "dataset_versions": [str(version.id) for version in versions],
+            }
+            disclosure.record(AuditAction.RUN_STAGED, "run", run, content)
         size_bytes = sum(sized.size_bytes for sized in (*artifacts, *chain.from_iterable(files.values())))
         maker = GrantMaker.of(self.objects, self.grant_lifetime_s, size_bytes)
         grants = [maker.download(a.input_name, a.object_key, a.version_id, a.digest, a.size_bytes) for a in artifacts]

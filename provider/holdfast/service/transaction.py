@@ -4,8 +4,6 @@ A change that records no event does not commit (unless it says that nothing chan
 in the same transaction. Faults are injected at the named points through `probe`.
 """
 
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,28 +14,24 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, text
 
 from holdfast.core.access import Access, Bearer, Caller, Permission
-from holdfast.core.audit import SALT_SIZE_BYTES, AuditAction, Outcome, commitment
+from holdfast.core.audit import AuditAction, Outcome
 from holdfast.core.digest import of, text_of
 from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict, Unavailable
-from holdfast.core.ids import uuid7
+from holdfast.service.event import event_row, new_id
 from holdfast.service.refusals import translate
 from holdfast.store.engine import read_only
 from holdfast.store.prepared import Prepared
 from holdfast.store.queries.access import Authorisation, authorise
 from holdfast.store.record import write_record
-from holdfast.wire.canonical import dumps_json, event_bytes
+from holdfast.wire.canonical import dumps_json
 
 Reply = TypeVar("Reply", bound=BaseModel)
 Probe = Callable[[str], None]
 
 PROBE_POINTS = ("authorised", "applied", "recorded", "committed")
 _MAX_KEY_LENGTH = 200
+__all__ = ["PROBE_POINTS", "Change", "Probe", "Transactions", "new_id", "no_probe"]
 _SERIALISE = Prepared(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"))
-
-
-def new_id() -> UUID:
-    """Return a fresh identifier."""
-    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
 
 
 @dataclass(slots=True)
@@ -84,34 +78,8 @@ class Change:
     ) -> None:
         """Add an event to this transaction; it names everything by value."""
         place = project if project is not None else self.access.project
-        event: dict[str, object] = {
-            "format": "holdfast.audit-event/1",
-            "id": str(identity := new_id()),
-            "action": action.value,
-            "initiator": self.caller.principal,
-            "project": place,
-            "target": {"type": target_type, "id": str(target_id)},
-            "outcome": outcome.value,
-            "reason": reason,
-            "request_id": self.caller.request_id,
-            "trace_id": self.caller.trace_id,
-            "content": dict(content),
-        }
-        canonical, salt = event_bytes(event), os.urandom(SALT_SIZE_BYTES)
-        self.events.append(
-            {
-                "id": identity,
-                "project": place,
-                "action": action.value,
-                "initiator": self.caller.principal,
-                "target_type": target_type,
-                "target_id": str(target_id),
-                "outcome": outcome.value,
-                "content": canonical.decode(),
-                "salt": salt,
-                "commitment": commitment(salt, canonical),
-            }
-        )
+        target = (target_type, str(target_id))
+        self.events.append(event_row(self.caller, place, action, target, content, reason=reason, outcome=outcome))
 
     def serialise(self, kind: str, name: str) -> None:
         """Wait until no other transaction works under this name, and make others wait until this one ends.
@@ -161,6 +129,19 @@ class Transactions:
         with self.reading(project) as (connection, found):
             found.access.require(permission, *others)
             yield connection, found
+
+    @contextmanager
+    def disclose(self, permission: Permission, project: str | None, *others: Permission) -> Iterator[Change]:
+        """Yield a transaction for reading what is sensitive; who has read it is on record before anything is returned.
+
+        Raises:
+            HoldfastError: nothing was disclosed; what was read meanwhile is not to be returned.
+        """
+        with translate(), self.engine.begin() as connection:
+            found = authorise(connection, self.caller, project)
+            found.access.require(permission, *others)
+            yield (disclosure := Change(connection, found))
+            self._record(disclosure, None)
 
     def change(
         self,

@@ -14,6 +14,8 @@ class LedgerStatus(Wire):
         checkpoint_at: when that was signed.
         waiting: events that are recorded and cannot be proved yet.
         proof_age_s: how long the oldest of these has waited; 0 where there is none.
+        limit_s: how long one may wait.
+        is_behind: whether one has waited longer: somebody has to look why, `holdfast ledger run` may have ended.
     """
 
     size: int
@@ -21,6 +23,8 @@ class LedgerStatus(Wire):
     checkpoint_at: datetime | None
     waiting: int
     proof_age_s: float
+    limit_s: int
+    is_behind: bool
 
 
 class EventProofs(Wire):

@@ -1,0 +1,360 @@
+"""Every route, called on a real database: what changes something or shows something sensitive has its event, and without it is not done."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Connection
+
+from holdfast.core.access import Caller
+from holdfast.core.audit import AuditAction, EventClass, class_of
+from holdfast.settings import Platform, Settings
+from holdfast.wire.model import DecisionRequest
+from holdfast.wire.project import RoleBindingRequest, TokenRequest
+from tests.api.test_rest import routes
+from tests.support.s3 import S3Server, opened_on, throw_away_s3
+from tests.support.server import serve
+from tests.support.story import CONTENT, Story, digest_of
+from tests.support.trail import events_of, no_events, state_of
+
+PROJECTS = [f"project{number}" for number in range(80)]
+ID = "01a20e18-ee49-7ba9-aa93-6423bc86488b"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that succeeds.
+
+    Attributes:
+        below: the path below the Project, or below /v1 where it begins with `!`.
+        body: of the call.
+        principal: who makes it.
+    """
+
+    below: str = ""
+    body: Any = None
+    principal: str = "system:install"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with throw_away_s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def platform(settings: Settings, s3: S3Server) -> Iterator[Platform]:
+    bucket = s3.create_bucket()
+    s3.client().put_object(Bucket=bucket, Key="in/a.csv", Body=b"1,2")
+    rules = ",".join(f"{name}=s3://{bucket}/in/" for name in PROJECTS)
+    more = {"objects_root": None, "s3_bucket": s3.create_bucket(), "s3_sources": rules}
+    with opened_on(s3, settings, **more) as opened:
+        opened.settings.__dict__["tests_source"] = f"s3://{bucket}/in/"
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def http(platform: Platform) -> Iterator[httpx.Client]:
+    with serve(platform) as url, httpx.Client(base_url=url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def story(platform: Platform) -> Story:
+    return Story.begin(
+        lambda principal: platform.governance(Caller(principal)), platform.objects, project=PROJECTS.pop()
+    )
+
+
+def binding(story: Story) -> str:
+    request = RoleBindingRequest(subject="user:x", role="viewer")
+    return str(story.act_as("system:install").projects.bind_role(story.project, request).id)
+
+
+def platform_binding(story: Story) -> str:
+    request = RoleBindingRequest(subject=f"user:x{secrets.token_hex(4)}", role="viewer")
+    return str(story.act_as("system:install").projects.bind_role(None, request).id)
+
+
+def token(story: Story) -> str:
+    return str(story.mia.projects.create_token(story.project, TokenRequest(name="t", scope=["project.read"])).token.id)
+
+
+def decided(story: Story, decision: str = "approve") -> Any:
+    promotion = story.request_promotion()
+    story.olaf.promotions.decide(
+        story.project, promotion.id, DecisionRequest(decision=decision, evidence_digest=promotion.evidence_digest)
+    )
+    return promotion
+
+
+def decision(story: Story) -> Call:
+    promotion = story.request_promotion()
+    body = {"decision": "approve", "evidence_digest": promotion.evidence_digest}
+    return Call(f"/promotions/{promotion.id}/decisions", body, "user:olaf")
+
+
+def uploads(story: Story, below: str = "") -> Call:
+    run = story.start_run()
+    file = {"name": "model", "digest": digest_of(CONTENT["model"]), "size_bytes": len(CONTENT["model"])}
+    more = {"upload_id": "x"} if below else {}
+    return Call(f"/runs/{run.id}/uploads{below}", {"files": [{**file, **more}]})
+
+
+def attached(story: Story) -> Call:
+    """Store a file that is no declared output, as somebody does who attaches it."""
+    run, body = story.start_run(), b"a note"
+    key = f"{story.mia.projects.get(story.project).id}/{run.id}/notes.txt"
+    facts: dict[str, Any] = {"digest": digest_of(body), "size_bytes": len(body)}
+    expires_at = datetime.now(UTC) + timedelta(minutes=5)
+    digest = bytes.fromhex(facts["digest"][7:])
+    upload = story.objects.begin_upload(key, digest=digest, size_bytes=len(body), parts=[], expires_at=expires_at)
+    reply = httpx.put(upload.parts[0].url, content=body, headers=dict(upload.parts[0].headers)).raise_for_status()
+    version = reply.headers["x-amz-version-id"]
+    return Call(
+        "/artifacts",
+        {"run": str(run.id), "file": {"name": "notes.txt", **facts, "object_key": key, "version_id": version}},
+    )
+
+
+POD = {"namespace": "n", "name": "p", "rule": "pod.of-no-run"}
+CHANGES: dict[tuple[str, str], Callable[[Story], Call]] = {
+    ("POST", "/projects"): lambda s: Call("!/projects", {"name": f"p{secrets.token_hex(6)}", "owner": "o"}),
+    ("POST", "/projects/{project}/archive"): lambda s: Call("/archive", {"reason": "over"}),
+    ("POST", "/bindings"): lambda s: Call("!/bindings", {"subject": f"user:{secrets.token_hex(4)}", "role": "viewer"}),
+    ("POST", "/bindings/{binding}/revoke"): lambda s: Call(f"!/bindings/{platform_binding(s)}/revoke"),
+    ("POST", "/projects/{project}/bindings"): lambda s: Call("/bindings", {"subject": "user:y", "role": "viewer"}),
+    ("POST", "/projects/{project}/bindings/{binding}/revoke"): lambda s: Call(f"/bindings/{binding(s)}/revoke"),
+    ("POST", "/projects/{project}/tokens"): lambda s: Call("/tokens", {"name": "t", "scope": ["project.read"]}),
+    ("POST", "/projects/{project}/tokens/{token}/revoke"): lambda s: Call(f"/tokens/{token(s)}/revoke"),
+    ("POST", "/projects/{project}/datasets/{dataset}/versions"): lambda s: Call(
+        "/datasets/d/versions", s.dataset_request("4,5").model_dump(mode="json")
+    ),
+    ("POST", "/projects/{project}/environments"): lambda s: Call(
+        "/environments", {"name": "e", "kind": "interpreter", "reference": "/p"}
+    ),
+    ("POST", "/projects/{project}/pipeline-runs"): lambda s: Call("/pipeline-runs", {"dag_id": "d", "run_id": "r"}),
+    ("POST", "/projects/{project}/pipeline-runs/{pipeline_run}/transitions"): lambda s: Call(
+        f"/pipeline-runs/{s.pipeline_run()}/transitions", {"state": "succeeded"}
+    ),
+    ("POST", "/projects/{project}/runs"): lambda s: Call("/runs", s.run_request().model_dump(mode="json")),
+    ("POST", "/projects/{project}/runs/{run}/start"): lambda s: Call(
+        f"/runs/{s.mia.runs.create(s.project, s.run_request()).id}/start", {"fence": "f"}
+    ),
+    ("POST", "/projects/{project}/runs/{run}/transitions"): lambda s: Call(
+        f"/runs/{s.start_run().id}/transitions", {"state": "unknown", "cause": "c", "owner": "o"}
+    ),
+    ("POST", "/projects/{project}/runs/{run}/finish"): lambda s: Call(
+        f"/runs/{s.start_run().id}/finish", {"state": "canceled", "fence": "pod-1"}
+    ),
+    ("POST", "/projects/{project}/pods/{uid}/quarantine"): lambda s: Call(f"/pods/{ID}/quarantine", POD),
+    ("POST", "/projects/{project}/pods/{uid}/removal"): lambda s: Call(f"/pods/{ID}/removal", POD),
+    ("POST", "/projects/{project}/dag-refusals"): lambda s: Call(
+        "/dag-refusals", {"dag_id": "d", "rule": "run.inputs-bound", "reason": "none", "file": "d.py"}
+    ),
+    ("POST", "/projects/{project}/artifacts"): attached,
+    ("POST", "/projects/{project}/models/{model}/versions"): lambda s: Call(
+        "/models/m/versions", {"artifact": str(s.artifact(s.succeed(), "model"))}
+    ),
+    ("POST", "/projects/{project}/policies"): lambda s: Call(
+        "/policies", {"name": "p", "gates": [{"gate": "approval", "roles": ["viewer"]}]}
+    ),
+    ("POST", "/projects/{project}/promotions"): lambda s: Call(
+        "/promotions", {"model_version": str(s.register_model().id), "alias": "champion", "policy": "clinical"}
+    ),
+    ("POST", "/projects/{project}/promotions/{promotion}/decisions"): decision,
+    ("POST", "/projects/{project}/promotions/{promotion}/execute"): lambda s: Call(
+        f"/promotions/{decided(s).id}/execute"
+    ),
+}
+GRANTS_AND_READS: dict[tuple[str, str], Callable[[Story], Call]] = {
+    ("POST", "/projects/{project}/dataset-sources/grants"): lambda s: Call(
+        "/dataset-sources/grants", {"source": "{source}"}
+    ),
+    ("GET", "/projects/{project}/runs/{run}/staging"): lambda s: Call(f"/runs/{s.start_run().id}/staging"),
+    ("GET", "/projects/{project}/artifacts/{artifact}/grant"): lambda s: Call(
+        f"/artifacts/{s.artifact(s.succeed(), 'model')}/grant"
+    ),
+    ("GET", "/projects/{project}/tokens"): lambda s: Call("/tokens"),
+    ("GET", "/projects/{project}/bindings"): lambda s: Call("/bindings"),
+    ("GET", "/bindings"): lambda s: Call("!/bindings"),
+    ("GET", "/projects/{project}/audit-events"): lambda s: Call("/audit-events"),
+    ("GET", "/audit-events"): lambda s: Call("!/audit-events"),
+}
+# What asks for something and leaves nothing behind: the test below sees that it is so.
+CHANGES_NOTHING: dict[tuple[str, str], Callable[[Story], Call]] = {
+    ("POST", "/projects/{project}/runs/standings"): lambda s: Call("/runs/standings", {"runs": [ID]}),
+    # Leave to bring bytes, and their being brought: they become Artifacts, and an event, with the Run's end.
+    ("POST", "/projects/{project}/runs/{run}/uploads"): uploads,
+    ("POST", "/projects/{project}/runs/{run}/uploads/complete"): lambda s: uploads(s, "/complete"),
+    ("PUT", "/objects/{key:path}"): lambda s: Call("!/objects/x"),
+    ("GET", "/objects/{key:path}"): lambda s: Call("!/objects/x"),
+}
+
+
+def below_v1(path: str) -> str:
+    return path.removeprefix("/v1")
+
+
+READS = [
+    (method, below_v1(path))
+    for method, path in routes()
+    if method == "GET" and (method, below_v1(path)) not in {**GRANTS_AND_READS, **CHANGES_NOTHING}
+]
+
+
+def make(http: httpx.Client, method: str, story: Story, call: Call, key: str, platform: Platform) -> httpx.Response:
+    path = call.below[1:] if call.below.startswith("!") else f"/projects/{story.project}{call.below}"
+    body = call.body
+    if body == {"source": "{source}"}:
+        body = {"source": platform.settings.__dict__["tests_source"]}
+    headers = {
+        "Authorization": f"Bearer {call.principal}",
+        "Idempotency-Key": key,
+        "X-Request-ID": secrets.token_hex(8),
+    }
+    return http.request(method, path, headers=headers, json=body)
+
+
+def test_every_route_that_may_change_or_show_something_is_looked_at() -> None:
+    named = {**CHANGES, **GRANTS_AND_READS, **CHANGES_NOTHING}
+    served = {(method, below_v1(path)) for method, path in routes()}
+    assert set(named) <= served
+    assert {route for route in served if route[0] != "GET"} <= set(named)
+
+
+@pytest.mark.parametrize("route", list(CHANGES), ids=" ".join)
+def test_a_change_has_its_event_and_without_it_is_not_made(
+    route: tuple[str, str], http: httpx.Client, story: Story, platform: Platform, owner_sql: Connection
+) -> None:
+    call, key = CHANGES[route](story), secrets.token_hex(8)
+    before = state_of(owner_sql)
+    with no_events(owner_sql):
+        refused = make(http, route[0], story, call, key, platform)
+    assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json"), refused.text
+    assert "does not let the service write what has to be written" in refused.json()["detail"]
+    assert refused.headers["retry-after"]
+    assert state_of(owner_sql) == before
+    assert not events_of(owner_sql, refused.headers["x-request-id"])
+    done = make(http, route[0], story, call, key, platform)
+    assert done.is_success, done.text
+    assert state_of(owner_sql) != before or "pods" in route[1] or "refusals" in route[1]
+    events = events_of(owner_sql, done.headers["x-request-id"])
+    assert events
+    assert {class_of(AuditAction(event["action"])) for event in events} <= {EventClass.CHANGE, EventClass.DENIAL}
+    assert {event["initiator"] for event in events} == {call.principal}
+
+
+@pytest.mark.parametrize("route", list(GRANTS_AND_READS), ids=" ".join)
+def test_a_sensitive_read_has_its_event_and_without_it_shows_nothing(
+    route: tuple[str, str], http: httpx.Client, story: Story, platform: Platform, owner_sql: Connection
+) -> None:
+    call = GRANTS_AND_READS[route](story)
+    with no_events(owner_sql):
+        refused = make(http, route[0], story, call, "k", platform)
+    assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json"), refused.text
+    done = make(http, route[0], story, call, "k", platform)
+    assert done.status_code == 200, done.text
+    [event] = events_of(owner_sql, done.headers["x-request-id"])
+    assert (event["initiator"], event["outcome"]) == ("system:install", "succeeded")
+    if route[0] == "GET":
+        assert class_of(AuditAction(event["action"])) is EventClass.READ
+
+
+@pytest.mark.parametrize("route", list(CHANGES_NOTHING), ids=" ".join)
+def test_what_is_said_to_change_nothing_changes_nothing(
+    route: tuple[str, str], http: httpx.Client, story: Story, platform: Platform, owner_sql: Connection
+) -> None:
+    call = CHANGES_NOTHING[route](story)
+    before = state_of(owner_sql)
+    assert make(http, route[0], story, call, "k", platform).status_code < 500
+    assert state_of(owner_sql) == before
+
+
+@pytest.mark.parametrize("route", READS, ids=" ".join)
+def test_a_read_changes_nothing_and_needs_no_event(
+    route: tuple[str, str], http: httpx.Client, reading: dict[str, str], owner_sql: Connection
+) -> None:
+    path = route[1]
+    for name, value in reading.items():
+        path = path.replace(f"{{{name}}}", value)
+    if path.startswith(f"/projects/{reading['project']}/dataset-versions"):
+        path = path.replace(reading["version"], reading["dataset_version"])
+    assert "{" not in path
+    before = state_of(owner_sql)
+    headers = {"Authorization": "Bearer system:install", "X-Request-ID": secrets.token_hex(8)}
+    with no_events(owner_sql):
+        reply = http.get(path, headers=headers)
+    assert reply.status_code == 200, (path, reply.text)
+    assert state_of(owner_sql) == before
+    assert not events_of(owner_sql, headers["X-Request-ID"])
+
+
+@pytest.fixture(scope="module")
+def reading(platform: Platform) -> dict[str, str]:
+    """What the parameters of paths stand for, of one whole story."""
+    story = Story.begin(lambda principal: platform.governance(Caller(principal)), platform.objects, project="readable")
+    promotion = decided(story)
+    story.mia.promotions.execute(story.project, promotion.id)
+    run = story.mia.runs.list(story.project).items[0]
+    return {
+        "project": story.project,
+        "version": str(promotion.model_version),
+        "dataset_version": str(story.register_dataset()),
+        "pipeline_run": str(story.pipeline_run()),
+        "run": str(run.id),
+        "artifact": str(story.artifact(run, "model")),
+        "digest": run.policy_digest,
+        "model": "tumours",
+        "alias": "champion",
+        "promotion": str(promotion.id),
+    }
+
+
+@pytest.mark.parametrize(
+    ("principal", "method", "path", "status"),
+    [
+        ("", "GET", "/projects", 401),
+        ("hft_" + "0" * 32 + "_" + "A" * 43, "GET", "/projects/readable", 401),
+        ("user:vera", "POST", "/projects/readable/archive", 403),
+        ("user:stranger", "GET", "/projects/readable", 404),
+        ("user:stranger", "GET", "/projects/no-such-project", 404),
+        ("user:stranger", "GET", "/audit-events", 403),
+        ("user:vera", "GET", "/projects/readable/tokens", 403),
+    ],
+)
+def test_a_denied_call_is_on_record_or_gets_503(
+    principal: str,
+    method: str,
+    path: str,
+    status: int,
+    http: httpx.Client,
+    reading: dict[str, str],
+    owner_sql: Connection,
+) -> None:
+    headers = {"Idempotency-Key": "k", "X-Request-ID": secrets.token_hex(8)}
+    headers |= {"Authorization": f"Bearer {principal}"} if principal else {}
+    body = {"reason": ""} if method == "POST" else None
+    with no_events(owner_sql):
+        assert http.request(method, path, headers=headers, json=body).status_code == 503
+    assert http.request(method, path, headers=headers, json=body).status_code == status
+    [event] = events_of(owner_sql, headers["X-Request-ID"])
+    assert (event["action"], event["outcome"], event["project"]) == ("call.denied", "refused", None)
+    assert event["initiator"] == (principal if principal.startswith("user:") else "anonymous")
+    assert event["target"]["id"] == f"{method} /holdfast/api/v1{path}"
+    assert (event["content"]["claimed"] is not None) == principal.startswith("hft_")
+    assert "A" * 43 not in str(event)
+
+
+def test_a_read_of_what_is_not_there_is_no_denial(
+    http: httpx.Client, reading: dict[str, str], owner_sql: Connection
+) -> None:
+    headers = {"Authorization": "Bearer user:vera", "X-Request-ID": secrets.token_hex(8)}
+    assert http.get(f"/projects/readable/runs/{ID}", headers=headers).status_code == 404
+    assert not events_of(owner_sql, headers["X-Request-ID"])
