@@ -17,7 +17,7 @@ from holdfast.cli.main import EXIT_CODES, app
 from holdfast.core.access import GRANTS, TOKEN_PERMISSIONS, Permission, Role
 from holdfast.core.audit import AuditAction
 from holdfast.ports import MAX_LIMIT
-from holdfast.settings import LedgerSettings, OwnerSettings, Settings
+from holdfast.settings import ExportSettings, LedgerSettings, OwnerSettings, Settings
 from holdfast_plugins.app import MOUNT, describe
 from holdfast_plugins.openapi import document
 from holdfast_provider.get_provider_info import get_provider_info
@@ -49,6 +49,7 @@ PERMISSIONS: Mapping[Permission, str] = {
     Permission.PROMOTION_DECIDE: "approve or reject a promotion",
     Permission.PROMOTION_EXECUTE: "execute an approved promotion",
     Permission.AUDIT_READ: "read audit events",
+    Permission.EXPORT_OPERATE: "add, pause and resume sinks of the export, and replay to them: what `holdfast export` does",
 }
 ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.PROJECT_CREATED: "A Project was created.",
@@ -80,6 +81,10 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.PROMOTION_VOIDED: "Something under an approval had changed, so that the approval is void.",
     AuditAction.PROMOTION_EXECUTED: "An approved promotion was carried out.",
     AuditAction.ALIAS_MOVED: "An alias points at another ModelVersion; the event has both.",
+    AuditAction.EXPORT_SINK_ADDED: "Events go to one more sink; the event has its kind, its format and the index it begins with.",
+    AuditAction.EXPORT_SINK_PAUSED: "A sink gets no events until it is resumed; the event has the index that is next.",
+    AuditAction.EXPORT_SINK_RESUMED: "A paused sink gets events again; the event has the index that is next.",
+    AuditAction.EXPORT_SINK_REPLAYED: "Events were about to be sent to a sink once more; the event has the ranges of their indexes.",
 }
 
 
@@ -91,6 +96,11 @@ def settings_page() -> str:
             *Settings.model_fields.items(),
             *OwnerSettings.model_fields.items(),
             *LedgerSettings.model_fields.items(),
+            *(
+                (name, field)
+                for name, field in ExportSettings.model_fields.items()
+                if name not in Settings.model_fields
+            ),
         )
     ]
     return f"""\

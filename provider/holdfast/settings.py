@@ -169,6 +169,20 @@ class LedgerSettings(_Environment):
         return [DirectoryPlace(Path(path.strip())) for path in self.ledger_copies.split(",") if path.strip()]
 
 
+class DatabaseSettings(_Environment):
+    """What a process needs to know that opens the governance database and nothing else."""
+
+    database_url: DatabaseUrl = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
+
+
+class ExportSettings(DatabaseSettings):
+    """What an exporter needs to know beside where the log is: it holds no grant key and opens no object store."""
+
+    export_sinks: Annotated[Path, AfterValidator(_absolute)] = Field(
+        description="absolute path of the TOML file that names the sinks of the export, for `holdfast export`"
+    )
+
+
 def open_sequencer(engine: Engine, settings: LedgerSettings) -> "Sequencer":
     """Return the sequencer of these settings; raises InvalidRequest where the key cannot be read."""
     from holdfast.ledger.keys import is_signed

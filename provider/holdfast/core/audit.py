@@ -38,6 +38,10 @@ class AuditAction(StrEnum):
     PROMOTION_VOIDED = "promotion.voided"
     PROMOTION_EXECUTED = "promotion.executed"
     ALIAS_MOVED = "alias.moved"
+    EXPORT_SINK_ADDED = "export_sink.added"
+    EXPORT_SINK_PAUSED = "export_sink.paused"
+    EXPORT_SINK_RESUMED = "export_sink.resumed"
+    EXPORT_SINK_REPLAYED = "export_sink.replayed"
 
 
 class Outcome(StrEnum):
