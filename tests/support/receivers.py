@@ -44,11 +44,13 @@ class Receiver:
     port: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     refused: list[str] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
 
     def next(self) -> str:
         with self.lock:
             self.calls += 1
-            return self.behave(self.calls - 1)
+            number = self.calls - 1
+        return self.behave(number)
 
     def take(self, how: str, lines: list[str]) -> None:
         with self.lock:
@@ -67,6 +69,8 @@ class _Webhook(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         timestamp = self.headers["Holdfast-Timestamp"]
+        if "Authorization" in self.headers:
+            self.receiver.authorizations.append(self.headers["Authorization"])
         if not hmac.compare_digest(signature(KEY, timestamp, body), self.headers["Holdfast-Signature"]):
             self.receiver.refused.append("signature")
             self._answer(401)
@@ -92,7 +96,7 @@ class _Webhook(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Say nothing."""
 
 

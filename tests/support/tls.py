@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NOW = datetime.datetime.now(datetime.UTC)
+_NOW = dt.datetime.now(dt.UTC)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,6 @@ def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivat
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_NOW - datetime.timedelta(hours=1))
-        .not_valid_after(_NOW + datetime.timedelta(days=2))
+        .not_valid_before(_NOW - dt.timedelta(hours=1))
+        .not_valid_after(_NOW + dt.timedelta(days=2))
     )

@@ -25,7 +25,6 @@ LENGTHS = {
     "cs5": 4000,
     "cs6": 4000,
     "externalId": 40,
-    "msg": 1023,
     "outcome": 63,
     "reason": 1023,
     "requestContext": 2048,

@@ -85,7 +85,7 @@ def root_of(leaves: Iterable[str]) -> Optional[str]:
 
 
 def judged(lines: Iterable[str], first: int = 0, note: Optional[str] = None) -> dict[str, Any]:
-    """Return what the lines hold, and what is wrong with it."""
+    """Return what the lines hold, and what is wrong with it; a gap is where no record is that holds."""
     seen: dict[int, Any] = {}
     altered: dict[Any, str] = {}
     gaps, log, doubled, last, bare = [], None, 0, first - 1, 0

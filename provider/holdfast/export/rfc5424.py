@@ -43,5 +43,5 @@ def framed(text: bytes) -> bytes:
 
 
 def _printed(text: str, length: int) -> str:
-    """Return a field of the header: printable ASCII without spaces, a dash where nothing is left."""
-    return "".join(c for c in text if "!" <= c <= "~")[:length] or "-"
+    """Return a field of the header: printable ASCII without spaces and brackets, a dash where nothing is left."""
+    return "".join(c for c in text if "!" <= c <= "~" and c not in '{}[]"')[:length] or "-"

@@ -1,7 +1,8 @@
 """Syslog over TLS: RFC 5425, which acknowledges nothing, and RELP, which acknowledges each message.
 
 Over plain TLS a batch has a connection of its own. It ends with our close_notify, and the batch counts as taken when the receiver ends the
-connection in order after that: it has then read every byte before it. Whether it has stored them it does not say.
+connection in order after that: it has then read every byte before it. Whether it has stored them it does not say; what it has thrown away
+it can tell by the gap, and get by a replay.
 Source: RFC 5425 sections 4.3 and 4.4; RELP specification of rsyslog, version 0 of the protocol.
 """
 
@@ -76,6 +77,7 @@ class TlsSink:
             with closing(self._receiver.connect()) as connection:
                 for chunk in _chunks(framed(each) for each in _messages(batch, self._receiver.sender)):
                     connection.sendall(chunk)
+                _check_open(connection)
                 _end(connection)
         except OSError as error:
             raise self._receiver.unavailable(error) from None
@@ -213,6 +215,19 @@ def _chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
             held, size = [], 0
     if held:
         yield b"".join(held)
+
+
+def _check_open(connection: ssl.SSLSocket) -> None:
+    """Return where the receiver has not ended the connection before we do; raises OSError where it has."""
+    timeout = connection.gettimeout()
+    connection.settimeout(0)
+    try:
+        while connection.recv(_CHUNK_BYTES):
+            pass  # nothing that it says means anything
+    except ssl.SSLWantReadError:
+        connection.settimeout(timeout)
+        return
+    raise ConnectionAbortedError("the receiver has ended the connection")
 
 
 def _end(connection: ssl.SSLSocket) -> None:
