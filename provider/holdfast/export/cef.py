@@ -5,7 +5,6 @@ Such a text stands as it was in `HoldfastContent`, which is JSON in ASCII.
 Source: Micro Focus, ArcSight Common Event Format Implementation Standard, version 26.
 """
 
-import json
 from typing import Any
 
 import orjson
@@ -13,24 +12,22 @@ import orjson
 from holdfast import __version__
 from holdfast.core.audit import Outcome
 from holdfast.core.digest import text_of
+from holdfast.export.plain import ascii_line
 from holdfast.export.record import Record
 
 # The longest value of each key that the standard knows, in characters; what is longer is cut here, and whole in `HoldfastContent`.
 LENGTHS = {
     "act": 63,
     "cs1": 4000,
-    "cs2": 4000,
-    "cs3": 4000,
     "cs4": 4000,
     "cs5": 4000,
     "cs6": 4000,
-    "externalId": 40,
     "outcome": 63,
     "reason": 1023,
     "requestContext": 2048,
     "suser": 1023,
 }
-_LABELS = {"cs1": "log", "cs2": "previous", "cs3": "leafHash", "cs4": "targetType", "cs5": "targetId", "cs6": "project"}
+_LABELS = {"cs4": "targetType", "cs5": "targetId", "cs6": "project"}
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -39,36 +36,37 @@ def cef(record: Record) -> bytes:
     event: dict[str, Any] = orjson.loads(record.content) if record.content is not None else {}
     action, target = str(event.get("action") or "unknown"), event.get("target") or {}
     severity = 6 if event.get("outcome") == Outcome.REFUSED else 3
-    header = ["Holdfast", "Holdfast", __version__, action, action.replace(".", " ").replace("_", " "), str(severity)]
-    fields = {
-        "externalId": str(record.event),
-        "rt": str(int(record.recorded_at.timestamp() * 1000)),
+    texts = {
         "act": event.get("action"),
         "suser": event.get("initiator"),
         "outcome": event.get("outcome"),
         "reason": event.get("reason"),
         "requestContext": event.get("request_id"),
-        "cn1": str(record.index),
-        "cn1Label": "index",
-        **_custom("cs1", record.log),
-        **_custom("cs2", text_of(record.previous) if record.previous is not None else None),
-        **_custom("cs3", text_of(record.leaf_hash)),
-        **_custom("cs4", target.get("type")),
-        **_custom("cs5", target.get("id")),
-        **_custom("cs6", event.get("project")),
-        "HoldfastLeaf": record.leaf,
-        "HoldfastSalt": record.salt.hex() if record.salt is not None else None,
-        "HoldfastContent": json.dumps(event, sort_keys=True, separators=(",", ":")).replace("\x7f", "\\u007f")
-        if record.content is not None
-        else None,
-        "HoldfastLeftOut": record.left_out,
+        "cs4": target.get("type"),
+        "cs5": target.get("id"),
+        "cs6": event.get("project"),
     }
-    shown = " ".join(f"{key}={_value(str(value)[: LENGTHS.get(key)])}" for key, value in fields.items() if value)
-    return f"CEF:0|{'|'.join(map(_in_header, header))}|{shown}".encode()
+    # What we have made ourselves needs no look; the log's name and the entry have what has to be escaped at most.
+    fields = [
+        f"externalId={record.event} rt={int(record.recorded_at.timestamp() * 1000)} cn1Label=index cn1={record.index}",
+        f"cs1Label=log cs1={_value(record.log[: LENGTHS['cs1']])}",
+        f"cs3Label=leafHash cs3={text_of(record.leaf_hash)} HoldfastLeaf={_escaped(record.leaf)}",
+        *(f"{key}={_value(text[: LENGTHS[key]])}" for key, text in texts.items() if text),
+        *(f"{key}Label={_LABELS[key]}" for key in _LABELS if texts.get(key)),
+    ]
+    if record.previous is not None:
+        fields.append(f"cs2Label=previous cs2={text_of(record.previous)}")
+    if record.salt is not None and record.content is not None:
+        fields.append(f"HoldfastSalt={record.salt.hex()} HoldfastContent={_escaped(_in_ascii(record.content))}")
+    if record.left_out is not None:
+        fields.append(f"HoldfastLeftOut={record.left_out}")
+    name = _in_header(action)
+    words = name.replace(".", " ").replace("_", " ")
+    return f"CEF:0|Holdfast|Holdfast|{__version__}|{name}|{words}|{severity}|{' '.join(fields)}".encode()
 
 
-def _custom(key: str, value: str | None) -> dict[str, str | None]:
-    return {key: value, f"{key}Label": _LABELS[key] if value else None}
+def _in_ascii(content: str) -> str:
+    return ascii_line(content.encode()).decode()
 
 
 def _in_header(text: str) -> str:
@@ -76,8 +74,13 @@ def _in_header(text: str) -> str:
 
 
 def _value(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("=", "\\=")
-    return "\\n".join(_printable(line) for line in escaped.replace("\r\n", "\n").split("\n"))
+    if text.isprintable():
+        return _escaped(text)
+    return "\\n".join(_printable(line) for line in _escaped(text).replace("\r\n", "\n").split("\n"))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("=", "\\=")
 
 
 def _printable(text: str) -> str:

@@ -5,7 +5,7 @@ never more events at once than are asked for, nor more bytes than a bound and on
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -103,25 +103,19 @@ class Feed:
 
 def _record(log: str, index: int, previous: bytes | None, entry: bytes, row: Any) -> Record:
     """Return the record of an entry; its event is left out where it is not the one that the entry commits to."""
-    leaf = json.loads(entry)
-    record = Record(
-        log,
-        index,
-        previous,
-        leaf_hash(entry),
-        entry.decode(),
-        UUID(leaf["event"]),
-        datetime.fromisoformat(leaf["recorded_at"]).astimezone(UTC),
-        row.salt,
-        row.content,
-    )
+    hashed = leaf_hash(entry)
     if row.commitment is None or leaf_entry(index, row.event_id, row.recorded_at, row.commitment) != entry:
-        return record.without_content(ALTERED)
+        leaf = json.loads(entry)
+        recorded_at = datetime.fromisoformat(leaf["recorded_at"])
+        return Record(
+            log, index, previous, hashed, entry.decode(), UUID(leaf["event"]), recorded_at, None, None, ALTERED
+        )
+    found = Record(log, index, previous, hashed, entry.decode(), row.event_id, row.recorded_at, row.salt, row.content)
     if row.content is None:
-        return record.without_content(ERASED)
+        return found.without_content(ERASED)
     if commitment(row.salt, row.content.encode()) != row.commitment:
-        return record.without_content(ALTERED)
-    return record
+        return found.without_content(ALTERED)
+    return found
 
 
 _ROOT = Prepared(text("SELECT root FROM ledger_checkpoint WHERE size = :size"))

@@ -17,7 +17,7 @@ CATEGORY = 3
 ENTITY_MANAGEMENT = 3004
 USER_ACCESS_MANAGEMENT = 3005
 CREATE, READ, UPDATE, DELETE, OTHER = 1, 2, 3, 4, 99
-_NAMES = {CREATE: "Create", READ: "Read", UPDATE: "Update", DELETE: "Delete"}
+ACTIVITIES = {CREATE: "Create", READ: "Read", UPDATE: "Update", DELETE: "Delete"}
 
 ACCESS = {
     AuditAction.ROLE_BOUND.value: (1, "Assign Privileges"),
@@ -91,7 +91,7 @@ def _class_of(action: str, event: dict[str, Any], target: dict[str, Any]) -> dic
         "class_uid": ENTITY_MANAGEMENT,
         "class_name": "Entity Management",
         "activity_id": number,
-        "activity_name": _NAMES.get(number, verb or "Other"),
+        "activity_name": ACTIVITIES.get(number, verb or "Other"),
         "type_uid": ENTITY_MANAGEMENT * 100 + number,
         "entity": {"type": str(target["type"]), "uid": str(target["id"]), "data": content},
         **({"comment": event["reason"]} if event.get("reason") else {}),
