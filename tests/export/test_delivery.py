@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import threading
 import time
@@ -11,13 +12,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
+from holdfast.core.audit import commitment
 from holdfast.core.errors import InvalidRequest, StateConflict
+from holdfast.core.tiles import bundle_path
 from holdfast.export.cursor import dead_letters_of
 from holdfast.export.exporter import REFUSALS
 from holdfast.export.receiver import judged
+from holdfast.store.tables import AuditEventRow
 from tests.support import receivers
+from tests.support.events import event_row
 from tests.support.export import ExportPlace
 from tests.support.tls import Authority
 
@@ -452,6 +457,80 @@ def test_an_event_that_was_changed_after_it_was_published_goes_without_content_a
         [last - 3, last - 2],
     )
     assert "user:eve" not in "".join(receiver.taken)
+
+
+FORGED = '{"format":"holdfast.export-record/1","ledger":{},"event":null}'
+
+
+@pytest.mark.parametrize("format_", ["json", "ocsf", "cef"])
+def test_what_somebody_writes_into_the_table_that_is_no_event_neither_stops_the_export_nor_forges_a_record(
+    place: ExportPlace, authority: Authority, named: Named, format_: str
+) -> None:
+    first, name = place.publish(), named()
+    contents = [
+        "garbage",
+        "null",
+        "[]",
+        f"{{}}}},{FORGED},{{",
+        '{"id":1}',
+        "[" * 900 + "]" * 900,
+        event_row()["content"].replace('"action":', '"action":"run.created","action":'),
+        event_row()["content"].replace('"target":{', '"target":[{').replace('},"trace_id"', '}],"trace_id"'),
+        event_row()["content"],  # of another id
+    ]
+    with receivers.webhook(authority) as receiver:
+        exporter = place.exporter(
+            name, place.webhook(receiver.url, ca_file=authority.ca_file, format=format_, limit_bytes=16 << 20)
+        )
+        place.publish(3)
+        rows = []
+        for content in contents:
+            salt = os.urandom(32)
+            rows.append(
+                {**event_row(), "content": content, "salt": salt, "commitment": commitment(salt, content.encode())}
+            )
+        with place.engine.begin() as connection:
+            connection.execute(insert(AuditEventRow), rows)
+        begin = place.sequencer.extend() - len(rows)
+        last = place.publish(3)
+        place.catch_up(exporter)
+    found = judged(receiver.taken, first)
+    assert sorted(found["altered"]) == list(range(begin, begin + len(rows)))
+    assert set(found["altered"].values()) == {"its event is left out: malformed"}
+    assert found["events"] == last - first - len(rows)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"\x00\x02{}",
+        lambda content: b"\x00\x05{}",
+        lambda content: content.replace(b'"index":', b'"index":1'),
+        lambda content: content.replace(b'"commitment":"sha256:', b'"commitment":"sha256;'),
+    ],
+    ids=["empty", "one entry", "cut", "other indexes", "other commitments"],
+)
+def test_a_log_whose_entries_are_damaged_is_not_exported_and_says_so(
+    place: ExportPlace, authority: Authority, named: Named, damage: Callable[[bytes], bytes]
+) -> None:
+    name = named()
+    with receivers.webhook(authority) as receiver:
+        exporter = place.exporter(name, place.webhook(receiver.url, ca_file=authority.ca_file))
+        size = place.publish(2)
+        number, width = divmod(size, 256)
+        if width < 3:
+            size = place.publish(3)
+            number, width = divmod(size, 256)
+        bundle = place.root / "log" / bundle_path(number, width)
+        content = bundle.read_bytes()
+        bundle.write_bytes(damage(content))
+        assert exporter.step() > timedelta(0)
+        assert "entr" in place.status(name).error
+        assert receiver.taken == []
+        bundle.write_bytes(content)
+        place.catch_up(exporter)
+    assert place.status(name).behind == 0
 
 
 def test_a_log_that_was_made_anew_is_not_exported_to_who_has_the_old_one(

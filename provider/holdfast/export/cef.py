@@ -5,10 +5,6 @@ Such a text stands as it was in `HoldfastContent`, which is JSON in ASCII.
 Source: Micro Focus, ArcSight Common Event Format Implementation Standard, version 26.
 """
 
-from typing import Any
-
-import orjson
-
 from holdfast import __version__
 from holdfast.core.audit import Outcome
 from holdfast.core.digest import text_of
@@ -33,7 +29,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 def cef(record: Record) -> bytes:
     """Return the record as one line in UTF-8."""
-    event: dict[str, Any] = orjson.loads(record.content) if record.content is not None else {}
+    event = record.document
     action, target = str(event.get("action") or "unknown"), event.get("target") or {}
     severity = 6 if event.get("outcome") == Outcome.REFUSED else 3
     texts = {

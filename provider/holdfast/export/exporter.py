@@ -23,7 +23,7 @@ from holdfast.export.config import AnySinkSettings
 from holdfast.export.cursor import Cursor, known_sink
 from holdfast.export.feed import Feed
 from holdfast.export.payload import line_of
-from holdfast.export.record import ALTERED
+from holdfast.export.record import ALTERED, MALFORMED
 from holdfast.export.sink import Batch, Refused, Sink
 from holdfast.service.refusals import translate
 from holdfast.store.engine import read_only
@@ -168,7 +168,7 @@ def batch_of(
     """Return the events from one index to before another, or fewer, as they are handed to a sink; raises Unavailable."""
     records = feed.read(log, begin, end)
     for record in records:
-        if record.left_out == ALTERED:
+        if record.left_out in (ALTERED, MALFORMED):
             logger.error(
                 "event %d is not in the database as it was published; its content is not exported", record.index
             )

@@ -5,19 +5,21 @@ never more events at once than are asked for, nor more bytes than a bound and on
 """
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Engine, text
 
 from holdfast.core.audit import commitment
 from holdfast.core.errors import IntegrityViolation, NotFound, Unavailable
 from holdfast.core.leaf import leaf_entry
-from holdfast.core.merkle import leaf_hash
+from holdfast.core.merkle import HASH_BYTES, leaf_hash
 from holdfast.core.note import Checkpoint
-from holdfast.core.tiles import CHECKPOINT, WIDTH, bundle_path, unpacked
-from holdfast.export.record import ALTERED, ERASED, Record
+from holdfast.core.tiles import CHECKPOINT, WIDTH, Tile, bundle_path, unpacked
+from holdfast.export.record import ALTERED, ERASED, MALFORMED, Record, is_event
 from holdfast.ledger.place import Place
 from holdfast.store.engine import read_only
 from holdfast.store.prepared import Prepared
@@ -61,10 +63,6 @@ class Feed:
             self._checked = found.size
         return found, note
 
-    def leaf_hash_at(self, index: int, size: int) -> bytes:
-        """Return the leaf hash at an index of a log that is published with a size."""
-        return leaf_hash(self._entry(index, size))
-
     def read(self, log: Checkpoint, begin: int, end: int) -> list[Record]:
         """Return the records from one index to before another, or fewer, so that memory stays flat; at least one.
 
@@ -73,13 +71,26 @@ class Feed:
         """
         with read_only(self._engine) as connection:
             rows = _ROWS.all(connection, {"begin": begin, "end": end, "bytes": BATCH_BYTES})
+        self._bundle = ("", [])  # what was damaged may have been mended
         previous = leaf_hash(self._entry(begin - 1, log.size)) if begin else None
         records = []
         for index, row in enumerate(rows, begin):
             record = _record(log.origin, index, previous, self._entry(index, log.size), row)
+            if record.left_out == ALTERED:
+                self._check_entry(index, log.size, record.leaf_hash)
             records.append(record)
             previous = record.leaf_hash
         return records
+
+    def _check_entry(self, index: int, size: int, hashed: bytes) -> None:
+        """Return where an entry is the one of its tile, and so not the log but the database was altered; raises IntegrityViolation."""
+        number, place = divmod(index, WIDTH)
+        tile = Tile(0, number, min(WIDTH, size - number * WIDTH))
+        if self._log.read(tile.path)[place * HASH_BYTES :][:HASH_BYTES] != hashed:
+            raise IntegrityViolation(
+                f"entry {index} of the log is not the one of its tile",
+                remedy="`holdfast audit verify` says what else is not as it was; nothing is exported until then",
+            )
 
     def recorded_at(self, index: int) -> datetime | None:
         """Return when the event at an index was recorded, None where its row is gone."""
@@ -98,24 +109,47 @@ class Feed:
                 raise Unavailable(
                     f"the log has no {path}", remedy="`holdfast audit verify` says whether anything is lost"
                 ) from None
+        if index % WIDTH >= len(self._bundle[1]):
+            raise IntegrityViolation(
+                f"{path} of the log lacks entry {index}",
+                remedy="`holdfast audit verify` says what else is not as it was",
+            )
         return self._bundle[1][index % WIDTH]
 
 
 def _record(log: str, index: int, previous: bytes | None, entry: bytes, row: Any) -> Record:
-    """Return the record of an entry; its event is left out where it is not the one that the entry commits to."""
+    """Return the record of an entry; its event is left out where it is not the one that the entry commits to, or none.
+
+    Raises:
+        IntegrityViolation: the entry is none, and the database has another.
+    """
     hashed = leaf_hash(entry)
     if row.commitment is None or leaf_entry(index, row.event_id, row.recorded_at, row.commitment) != entry:
-        leaf = json.loads(entry)
-        recorded_at = datetime.fromisoformat(leaf["recorded_at"])
-        return Record(
-            log, index, previous, hashed, entry.decode(), UUID(leaf["event"]), recorded_at, None, None, ALTERED
-        )
-    found = Record(log, index, previous, hashed, entry.decode(), row.event_id, row.recorded_at, row.salt, row.content)
+        try:
+            leaf = json.loads(entry)
+            event, recorded_at = UUID(leaf["event"]), datetime.fromisoformat(leaf["recorded_at"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise IntegrityViolation(
+                f"entry {index} of the log is not an entry",
+                remedy="`holdfast audit verify` says what else is not as it was",
+            ) from None
+        return Record(log, index, previous, hashed, entry.decode(), event, recorded_at, None, None, {}, ALTERED)
+    found = Record(
+        log, index, previous, hashed, entry.decode(), row.event_id, row.recorded_at, row.salt, row.content, {}
+    )
     if row.content is None:
         return found.without_content(ERASED)
-    if commitment(row.salt, row.content.encode()) != row.commitment:
+    content = row.content.encode()
+    if commitment(row.salt, content) != row.commitment:
         return found.without_content(ALTERED)
-    return found
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return found.without_content(MALFORMED)
+    # Only what is written in the one canonical form is embedded as it is: it cannot end the record and begin another.
+    if not is_event(document, row.event_id) or orjson.dumps(document, option=orjson.OPT_SORT_KEYS) != content:
+        return found.without_content(MALFORMED)
+    return replace(found, document=document)
 
 
 _ROOT = Prepared(text("SELECT root FROM ledger_checkpoint WHERE size = :size"))

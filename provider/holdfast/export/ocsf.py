@@ -4,6 +4,7 @@ What the mapping leaves behind is not lost: `raw_data` is the event as it was re
 Source: schema.ocsf.io, version 1.3.0; `docs/reference/ocsf-1.3.0.schema.json` is what is used of it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -43,7 +44,7 @@ def ocsf_json(record: Record) -> bytes:
 
 def ocsf_of(record: Record) -> dict[str, Any]:
     """Return the record as an OCSF event."""
-    event: dict[str, Any] = orjson.loads(record.content) if record.content is not None else {}
+    event = record.document
     action = str(event.get("action") or "")
     target = event.get("target") or {"type": "audit_event", "id": str(record.event)}
     found: dict[str, Any] = {
@@ -72,7 +73,7 @@ def ocsf_of(record: Record) -> dict[str, Any]:
     return {**found, **_class_of(action, event, target)}
 
 
-def _class_of(action: str, event: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
+def _class_of(action: str, event: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
     content = event.get("content") or {}
     if action in ACCESS and "subject" in content and "role" in content:
         number, name = ACCESS[action]

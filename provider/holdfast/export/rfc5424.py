@@ -5,8 +5,6 @@ Source: RFC 5424 sections 6 and 7, RFC 5425 section 4.3.
 
 from datetime import UTC
 
-import orjson
-
 from holdfast import __version__
 from holdfast.core.audit import Outcome
 from holdfast.export.record import Record
@@ -25,7 +23,7 @@ def message(record: Record, payload: bytes, host: str) -> bytes:
         payload: the record in one of the formats; one line.
         host: of the sender, as receivers know it.
     """
-    event = orjson.loads(record.content) if record.content is not None else {}
+    event = record.document
     severity = _NOTICE if event.get("outcome") == Outcome.REFUSED else _INFORMATIONAL
     moment = record.recorded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     sequence = record.index % _SEQUENCE_LIMIT + 1

@@ -101,7 +101,9 @@ class RelpSink:
                 self._session = _RelpSession(self._receiver.connect())
             self._session.send(_messages(batch, self._receiver.sender))
         except OSError as error:
-            self.close()
+            if self._session is not None:
+                self._session.break_off()
+                self._session = None
             raise self._receiver.unavailable(error) from None
         return batch.last + 1
 
@@ -146,6 +148,10 @@ class _RelpSession:
             self._connection.sendall(self._command(b"close", b""))
             while self._open:
                 self._answer()
+
+    def break_off(self) -> None:
+        """End it as it is: nobody knows what the receiver waits for."""
+        self._connection.close()
 
     def _command(self, name: bytes, data: bytes) -> bytes:
         # After the highest number the protocol begins again with 1.

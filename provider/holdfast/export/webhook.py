@@ -95,9 +95,9 @@ class WebhookSink:
         body = body_of(batch, is_json=self._is_json)
         timestamp = str(int(self._now()))
         key = read_secret(self._key_file, least_bytes=KEY_BYTES)
-        headers = {TIMESTAMP: timestamp, SIGNATURE: signature(key, timestamp, body)}
+        headers = {TIMESTAMP.encode(): timestamp.encode(), SIGNATURE.encode(): signature(key, timestamp, body).encode()}
         if self._authorization_file is not None:
-            headers["Authorization"] = read_secret(self._authorization_file).decode("latin-1")
+            headers[b"Authorization"] = read_secret(self._authorization_file)
         try:
             status = self._status(headers, body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -112,7 +112,7 @@ class WebhookSink:
         """Give the connection back."""
         self._http.close()
 
-    def _status(self, headers: dict[str, str], body: bytes) -> int:
+    def _status(self, headers: dict[bytes, bytes], body: bytes) -> int:
         """Return the status of an answer; of its body no more is read than tells that the answer is whole."""
         deadline = time.monotonic() + 2 * self._timeout_s
         with self._http.stream("POST", self._url, content=body, headers=headers) as response:
