@@ -5,7 +5,6 @@ never more events at once than are asked for, nor more bytes than a bound and on
 """
 
 import json
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -134,22 +133,28 @@ def _record(log: str, index: int, previous: bytes | None, entry: bytes, row: Any
                 remedy="`holdfast audit verify` says what else is not as it was",
             ) from None
         return Record(log, index, previous, hashed, entry.decode(), event, recorded_at, None, None, {}, ALTERED)
-    found = Record(
-        log, index, previous, hashed, entry.decode(), row.event_id, row.recorded_at, row.salt, row.content, {}
+    reason, document = _event_of(row)
+    salt, content = (None, None) if reason else (row.salt, row.content)
+    return Record(
+        log, index, previous, hashed, entry.decode(), row.event_id, row.recorded_at, salt, content, document, reason
     )
+
+
+def _event_of(row: Any) -> tuple[str | None, dict[str, Any]]:
+    """Return why a row has no event to be exported, None where it has, and the event."""
     if row.content is None:
-        return found.without_content(ERASED)
+        return ERASED, {}
     content = row.content.encode()
     if commitment(row.salt, content) != row.commitment:
-        return found.without_content(ALTERED)
+        return ALTERED, {}
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError:
-        return found.without_content(MALFORMED)
+        return MALFORMED, {}
     # Only what is written in the one canonical form is embedded as it is: it cannot end the record and begin another.
     if not is_event(document, row.event_id) or orjson.dumps(document, option=orjson.OPT_SORT_KEYS) != content:
-        return found.without_content(MALFORMED)
-    return replace(found, document=document)
+        return MALFORMED, {}
+    return None, document
 
 
 _ROOT = Prepared(text("SELECT root FROM ledger_checkpoint WHERE size = :size"))
