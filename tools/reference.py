@@ -3,6 +3,8 @@
 A page is a pure function of what the code declares, so that a test can say which committed page is not what the code says.
 """
 
+import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,8 +18,13 @@ from typer.main import get_command
 from holdfast.cli.main import EXIT_CODES, app
 from holdfast.core.access import GRANTS, TOKEN_PERMISSIONS, Permission, Role
 from holdfast.core.audit import AuditAction, class_of
+from holdfast.export.config import FilesSettings, SinkSettings, SyslogSettings, WebhookSettings
+from holdfast.export.ocsf import ACCESS, ACTIVITIES, ENTITY_MANAGEMENT, OTHER, USER_ACCESS_MANAGEMENT, VERBS
+from holdfast.export.ocsf import VERSION as OCSF_VERSION
+from holdfast.export.rfc5424 import LOG_AUDIT
+from holdfast.export.webhook import FORMAT as BATCH_FORMAT
 from holdfast.ports import MAX_LIMIT
-from holdfast.settings import LedgerSettings, OwnerSettings, Settings
+from holdfast.settings import ExportSettings, LedgerSettings, OwnerSettings, Settings
 from holdfast_plugins.airflow_changes.tables import TABLES
 from holdfast_plugins.app import MOUNT, describe
 from holdfast_plugins.openapi import document
@@ -50,6 +57,7 @@ PERMISSIONS: Mapping[Permission, str] = {
     Permission.PROMOTION_DECIDE: "approve or reject a promotion",
     Permission.PROMOTION_EXECUTE: "execute an approved promotion",
     Permission.AUDIT_READ: "read audit events",
+    Permission.EXPORT_OPERATE: "add, pause and resume sinks of the export, and replay to them: what `holdfast export` does",
 }
 ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.PROJECT_CREATED: "A Project was created.",
@@ -97,6 +105,10 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.AIRFLOW_CHANGE_ANNOUNCED: "A row of Airflow is about to be changed: which, what it was before and will be after, and by which call or command.",
     AuditAction.AIRFLOW_CHANGE_ENDED: "Airflow's transaction with these changes committed, or did not: then the outcome is `refused`.",
     AuditAction.AIRFLOW_OBJECT_READ: "Somebody, or a task, read Airflow's connections, variables, configuration, users, roles or event log.",
+    AuditAction.EXPORT_SINK_ADDED: "Events go to one more sink; the event has its kind, its format and the index it begins with.",
+    AuditAction.EXPORT_SINK_PAUSED: "A sink gets no events until it is resumed; the event has the index that is next.",
+    AuditAction.EXPORT_SINK_RESUMED: "A paused sink gets events again; the event has the index that is next.",
+    AuditAction.EXPORT_SINK_REPLAYED: "Events were about to be sent to a sink once more; the event has the ranges of their indexes.",
 }
 
 
@@ -108,6 +120,7 @@ def settings_page() -> str:
             **Settings.model_fields,
             **OwnerSettings.model_fields,
             **LedgerSettings.model_fields,
+            **ExportSettings.model_fields,
         }.items()
     ]
     return f"""\
@@ -254,6 +267,107 @@ error of the API too: `{{"error": {{"title": …, "detail": …, "remedy": …, 
 """
 
 
+def export_page() -> str:
+    """Return the page about what a sink may be told, and what it gets."""
+    kinds: dict[str, type[SinkSettings]] = {
+        "Every sink": SinkSettings,
+        "webhook": WebhookSettings,
+        "syslog": SyslogSettings,
+        "files": FilesSettings,
+    }
+    sinks = "\n\n".join(_sink_section(name, model) for name, model in kinds.items())
+    verbs = [(f"`{action}`", *_in_ocsf(action)) for action in AuditAction]
+    return f"""\
+# Export
+
+{_origin("`holdfast.export`")}
+
+How to run it: [export the audit trail](../how-to/export-events.md).
+
+## Sinks
+
+The file that `HOLDFAST_EXPORT_SINKS` names is TOML: a table `[sinks.NAME]` for each sink.
+
+{sinks}
+
+## A record
+
+As plain JSON (`json`) a record is one line: [export-record.schema.json](export-record.schema.json). Its part `ledger` stands in every format:
+
+{_table(["key", "meaning"], _ledger_fields())}
+
+The *leaf hash* is the one of RFC 9162: SHA-256 of a byte 0 and the leaf. The *commitment* in the leaf is the SHA-256 of the salt and the event in canonical
+form (RFC 8785: keys sorted, no spaces, UTF-8). All three formats are in characters that no reader takes for the end of a line.
+
+A webhook's body is `{{"format": "{BATCH_FORMAT}", "log", "first", "last", "replay", "checkpoint", "records": […]}}`: the first and last index, the replay's id or null,
+the signed checkpoint under which the events lie, and the records, of CEF as strings.
+
+A syslog message (RFC 5424) has facility {LOG_AUDIT}, severity 6 (5 where something was refused), the action as MSGID, the registered elements `origin` and
+`meta` (`sequenceId` is the index + 1, modulo 2147483647), and the record as MSG.
+
+## OCSF {OCSF_VERSION}
+
+What is used of it: [ocsf-{OCSF_VERSION}.schema.json](ocsf-{OCSF_VERSION}.schema.json). The part `ledger` is in `unmapped`, the event in canonical form is `raw_data`.
+
+{_table(["action", "class", "activity"], verbs)}
+
+An action with another verb is *Other*, under its own name.
+
+## CEF 0
+
+What is used of it: [cef-0.keys.json](cef-0.keys.json). `cn1` is the index, `cs1` the log, `cs2` the leaf hash before, `cs3` the leaf hash; `HoldfastLeaf`,
+`HoldfastSalt` and `HoldfastContent` (the event, in ASCII) are the evidence. Other values are cut to the standard's lengths, and what is not printable is replaced in
+them.
+"""
+
+
+def _sink_section(name: str, model: type[SinkSettings]) -> str:
+    meanings = _attributes(model)
+    own = [field for field in model.model_fields if field in meanings]
+    rows = [(f"`{field}`", _sink_default(model.model_fields[field]), meanings[field]) for field in own]
+    if model is not SinkSettings:
+        changed = [
+            (f"`{field}`", _sink_default(info), "as for every sink")
+            for field, info in model.model_fields.items()
+            if field in SinkSettings.model_fields and info.default != SinkSettings.model_fields[field].default
+        ]
+        rows = [("`kind`", "", f"`{name}`"), *rows, *changed]
+    return f"### {name if model is SinkSettings else f'`{name}`'}\n\n{_table(['key', 'default', 'meaning'], rows)}"
+
+
+def _attributes(model: type) -> dict[str, str]:
+    """Return what the docstring of a class says of its attributes; every field of its own has to be there."""
+    text = inspect.cleandoc(model.__doc__ or "").partition("Attributes:\n")[2]
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, meaning = line.strip().partition(": ")
+        if colon and line.startswith("    ") and not line.startswith("        "):
+            found[name] = meaning
+        elif found and line.strip():
+            found[next(reversed(found))] += f" {line.strip()}"
+    return found
+
+
+def _sink_default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.default
+    return "" if default in (None, "") else f"`{getattr(default, 'value', default)}`"
+
+
+def _ledger_fields() -> Iterable[tuple[str, str]]:
+    schema = json.loads((ROOT / "docs/reference/export-record.schema.json").read_text())
+    for name, field in schema["$defs"]["ledger"]["properties"].items():
+        yield f"`{name}`", field["description"]
+
+
+def _in_ocsf(action: AuditAction) -> tuple[str, str]:
+    if action.value in ACCESS:
+        return f"User Access Management ({USER_ACCESS_MANAGEMENT})", ACCESS[action.value][1]
+    number = VERBS.get(action.value.rpartition(".")[2], OTHER)
+    return f"Entity Management ({ENTITY_MANAGEMENT})", ACTIVITIES.get(number, "Other")
+
+
 def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], Any]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
@@ -292,6 +406,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/audit-actions.md": audit_actions_page,
     "docs/reference/rest-api.md": rest_api_page,
     "docs/reference/cli.md": cli_page,
+    "docs/reference/export.md": export_page,
     "docs/reference/openapi.json": document,
 }
 

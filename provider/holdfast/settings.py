@@ -136,10 +136,15 @@ def _digest_key(key: SecretStr) -> SecretStr:
     return key
 
 
-class RecordSettings(_Environment):
-    """What a process needs to know that records what people change in Airflow: the api-server, and commands of `airflow`."""
+class DatabaseSettings(_Environment):
+    """What a process needs to know that opens the governance database and nothing else."""
 
     database_url: DatabaseUrl = Field(description="PostgreSQL URL of the service role, postgresql+psycopg://…")
+
+
+class RecordSettings(DatabaseSettings):
+    """What a process needs to know that records what people change in Airflow: the api-server, and commands of `airflow`."""
+
     grant_key: SecretStr = Field(min_length=32, description="secret that signs grants; the same in every replica")
     digest_key: Annotated[SecretStr, AfterValidator(_digest_key)] = Field(
         default=SecretStr(""),
@@ -249,6 +254,14 @@ class LedgerSettings(_Places):
         """Return what gets every checkpoint; raises InvalidRequest."""
         retained = timedelta(days=self.ledger_copy_retention_days or 0)
         return [self._place(text, retained) for text in listed(self.ledger_copies)]
+
+
+class ExportSettings(DatabaseSettings):
+    """What an exporter needs to know beside where the log is: it holds no grant key and opens no object store."""
+
+    export_sinks: Annotated[Path, AfterValidator(_absolute)] = Field(
+        description="absolute path of the TOML file that names the sinks of the export, for `holdfast export`"
+    )
 
 
 def open_sequencer(

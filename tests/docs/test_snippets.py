@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from holdfast.export.config import read_sinks
+from holdfast.export.webhook import signature
 from tests.support.markdown import Page
 
 _LOAD = (
@@ -70,6 +73,26 @@ def test_every_json_block_is_json(all_pages: list[Page]) -> None:
         json.loads(text)
 
 
+def test_every_toml_block_names_sinks_that_can_be_read(all_pages: list[Page], tmp_path: Path) -> None:
+    blocks = [text for page in all_pages for language, text in page.blocks if language == "toml"]
+    assert blocks
+    for text in blocks:
+        (tmp_path / "sinks.toml").write_text(text)
+        assert read_sinks(tmp_path / "sinks.toml")
+
+
+def test_the_check_of_a_webhook_in_the_how_to_takes_what_is_sent_and_nothing_else() -> None:
+    page = Page.read(Path(__file__).parents[2] / "docs/how-to/export-events.md")
+    shown: dict[str, object] = {}
+    exec(page.block("python", "import hashlib"), shown)
+    is_from_holdfast, now = shown["is_from_holdfast"], str(int(time.time()))
+    signed = signature(b"k" * 32, now, b"body")
+    assert is_from_holdfast(b"k" * 32, now, signed, b"body")
+    assert not is_from_holdfast(b"k" * 32, now, signed, b"other")
+    assert not is_from_holdfast(b"x" * 32, now, signed, b"body")
+    assert not is_from_holdfast(b"k" * 32, "1000", signature(b"k" * 32, "1000", b"body"), b"body")
+
+
 def test_every_block_of_code_says_what_it_is(all_pages: list[Page]) -> None:
-    known = {"", "sh", "json", "python", "sql", "text"}
+    known = {"", "sh", "json", "python", "sql", "text", "toml"}
     assert {language for page in all_pages for language, _ in page.blocks} <= known

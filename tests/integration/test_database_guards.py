@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.model import DecisionRequest, Promotion
-from tests.support.ledger import sequencer_in
+from tests.support.export import export_something
 from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
@@ -21,6 +21,8 @@ SECRET = {"audit_event", "idempotency_reply", "service_token"}
 MUTABLE = {
     "artifact",
     "dataset_version",
+    "export_dead_letter",
+    "export_sink",
     "ledger_head",
     "model_version",
     "pipeline_run",
@@ -70,7 +72,7 @@ def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPath
     from holdfast.wire.project import TokenRequest
 
     story.mia.projects.create_token(story.project, TokenRequest(name="worker", scope=["run.write"]))
-    sequencer_in(tmp_path_factory.mktemp("ledger"), platform.engine).extend()
+    export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
     return story
 
 

@@ -21,6 +21,8 @@ from tests.support.story import Story
 SET_BY_DATABASE = {
     "alias_assignment": {"valid_from", "recorded_at"},
     "audit_event": {"recorded_at", "xid"},
+    "export_dead_letter": {"replayed_at"},
+    "export_sink": {"leaf_hash", "delivered_at", "error", "failing_since", "paused_at"},
     "ledger_checkpoint": {"signed_at"},
     "ledger_head": {"is_only", "size", "cursor_xid", "cursor_event", "server"},
     "pipeline_run": {"ended_at"},

@@ -16,6 +16,7 @@ from holdfast.cli import (
     database,
     datasets,
     environments,
+    export,
     ledger,
     login,
     models,
@@ -127,6 +128,7 @@ for name, commands in (
     ("reconcile", reconcile.commands),
     ("audit", audit.commands),
     ("ledger", ledger.commands),
+    ("export", export.commands),
 ):
     app.add_typer(commands, name=name)
 app.command("serve")(serve.serve)

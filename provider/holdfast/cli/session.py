@@ -15,6 +15,7 @@ from holdfast.cli.show import Output, Presenter
 from holdfast.core.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from holdfast.core.access import Caller
     from holdfast.ports import Governance
 
 _TOKEN = "HOLDFAST_TOKEN"  # noqa: S105 - a variable's name
@@ -63,12 +64,11 @@ class Session:
             InvalidRequest: a setting is missing.
         """
         if self.is_direct:
-            from holdfast.core.access import Caller
             from holdfast.settings import Platform, Settings
 
             platform = Platform.open(Settings.load())
             try:
-                yield platform.governance(Caller(f"system:{_login()}", request_id=uuid4().hex))
+                yield platform.governance(direct_caller())
             finally:
                 platform.close()
             return
@@ -96,6 +96,13 @@ def _token() -> str:
     if not token.strip().isascii() or not token.strip().isprintable():
         raise InvalidRequest(f"the token in {_TOKEN} holds a character that no token has", remedy="Copy it again")
     return token.strip()
+
+
+def direct_caller() -> "Caller":
+    """Return who asks where the governance database is opened instead of the API."""
+    from holdfast.core.access import Caller
+
+    return Caller(f"system:{_login()}", request_id=uuid4().hex)
 
 
 def _login() -> str:
@@ -133,4 +140,16 @@ Cursor = Annotated[str | None, typer.Option(help="Where the page before ended: i
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the audit event.")]
 
-__all__ = ["Command", "Cursor", "Limit", "Output", "Reason", "Session", "Yes", "confirm", "group", "session_of"]
+__all__ = [
+    "Command",
+    "Cursor",
+    "Limit",
+    "Output",
+    "Reason",
+    "Session",
+    "Yes",
+    "confirm",
+    "direct_caller",
+    "group",
+    "session_of",
+]

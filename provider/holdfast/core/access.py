@@ -43,6 +43,7 @@ class Permission(StrEnum):
     PROMOTION_DECIDE = "promotion.decide"
     PROMOTION_EXECUTE = "promotion.execute"
     AUDIT_READ = "audit.read"
+    EXPORT_OPERATE = "export.operate"
 
 
 _READ = frozenset({Permission.PROJECT_READ})
@@ -60,7 +61,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ,
     Role.PROJECT_MAINTAINER: _MAKE
     | {Permission.TOKEN_WRITE, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
-    Role.SRE: _READ | {Permission.AUDIT_READ, Permission.RUN_RECONCILE},
+    Role.SRE: _READ | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.EXPORT_OPERATE},
     Role.SECURITY_OFFICER: _READ
     | {Permission.ARTIFACT_CONTENT, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
     Role.PLATFORM_OWNER: _READ

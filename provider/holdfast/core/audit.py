@@ -54,6 +54,10 @@ class AuditAction(StrEnum):
     AIRFLOW_CHANGE_ANNOUNCED = "airflow_change.announced"
     AIRFLOW_CHANGE_ENDED = "airflow_change.ended"
     AIRFLOW_OBJECT_READ = "airflow_object.read"
+    EXPORT_SINK_ADDED = "export_sink.added"
+    EXPORT_SINK_PAUSED = "export_sink.paused"
+    EXPORT_SINK_RESUMED = "export_sink.resumed"
+    EXPORT_SINK_REPLAYED = "export_sink.replayed"
 
 
 class Outcome(StrEnum):

@@ -29,6 +29,8 @@ _MORE_GUARDS = {
     "update": (
         "artifact",
         "dataset_version",
+        "export_dead_letter",
+        "export_sink",
         "ledger_head",
         "model_version",
         "pipeline_run",

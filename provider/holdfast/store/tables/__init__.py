@@ -3,6 +3,7 @@
 from holdfast.store.tables.audit import AuditEventRow
 from holdfast.store.tables.base import SCHEMA, Table
 from holdfast.store.tables.dataset import DatasetFileRow, DatasetRow, DatasetVersionRow
+from holdfast.store.tables.export import ExportDeadLetterRow, ExportSinkRow
 from holdfast.store.tables.ledger import LedgerCheckpointRow, LedgerHeadRow, LedgerLeafRow
 from holdfast.store.tables.model import (
     AliasAssignmentRow,
@@ -32,6 +33,8 @@ __all__ = [
     "DatasetRow",
     "DatasetVersionRow",
     "EnvironmentLockRow",
+    "ExportDeadLetterRow",
+    "ExportSinkRow",
     "IdempotencyReplyRow",
     "LedgerCheckpointRow",
     "LedgerHeadRow",
