@@ -137,6 +137,7 @@ def test_a_log_that_nobody_extends_is_behind_and_the_exit_code_says_so(
     while (done := holdfast(impatient, "ledger", "status", "-o", "json")).returncode == 0:
         assert time.monotonic() < deadline, done.stdout
     status = json.loads(done.stdout)
-    assert (done.returncode, status["is_behind"], status["waiting"], status["limit_s"]) == (1, True, 1, 1)
+    assert (done.returncode, status["is_behind"], status["limit_s"]) == (1, True, 1)
+    assert status["waiting"] >= 1
     assert status["proof_age_s"] > 1
     assert said(environment, "ledger", "status")["is_behind"] is False
