@@ -160,7 +160,12 @@ def test_the_command_line_is_on_record_too(place: Installation, sql: Any) -> Non
     orders = (
         (("variables", "set", "count", "1"), ("variables", "set", "count", "2"), ("variables", "delete", "count")),
         (("pools", "set", "narrow", "3", "few"), ("pools", "set", "narrow", "4", "few"), ("pools", "delete", "narrow")),
-        (("dags", "pause", "again"), ("dags", "unpause", "again"), ("connections", "delete", "typed")),
+        (
+            ("connections", "add", "brief", "--conn-type", "http"),
+            ("dags", "pause", "again"),
+            ("dags", "unpause", "again"),
+            ("connections", "delete", "brief"),
+        ),
         (
             ("roles", "create", "Typists"),
             (

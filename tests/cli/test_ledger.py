@@ -25,6 +25,7 @@ def environment(platform_env: dict[str, str], tmp_path_factory: pytest.TempPathF
         **platform_env,
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
+        "HOLDFAST_PROOF_AGE_LIMIT_S": "3600",
         "HOLDFAST_LEDGER_LOG": str(root / "log"),
         "HOLDFAST_LEDGER_KEY": str(root / "log.key"),
         "HOLDFAST_LEDGER_COPIES": f"{root / 'worm'}, {root / 'witness'}",
@@ -125,3 +126,18 @@ def test_a_key_that_others_may_read_and_a_key_that_is_there_already_are_refused(
     content = path.read_text()
     assert holdfast(environment, "ledger", "key", "example.org/other", str(path)).returncode == 2
     assert path.read_text() == content
+
+
+def test_a_log_that_nobody_extends_is_behind_and_the_exit_code_says_so(
+    environment: dict[str, str], running: dict[str, Any], admin: GovernanceService
+) -> None:
+    admin.projects.create(ProjectRequest(name="waits", owner="tests"))
+    impatient = {**environment, "HOLDFAST_PROOF_AGE_LIMIT_S": "1"}
+    deadline = time.monotonic() + 60
+    while (done := holdfast(impatient, "ledger", "status", "-o", "json")).returncode == 0:
+        assert time.monotonic() < deadline, done.stdout
+    status = json.loads(done.stdout)
+    assert (done.returncode, status["is_behind"], status["limit_s"]) == (1, True, 1)
+    assert status["waiting"] >= 1
+    assert status["proof_age_s"] > 1
+    assert said(environment, "ledger", "status")["is_behind"] is False

@@ -18,10 +18,23 @@ def arguments() -> list[str]:
 
     While Airflow is being imported by `python -m airflow`, `sys.argv` does not say so yet.
     """
-    for number, word in enumerate(sys.orig_argv[:8]):
-        path = Path(word)
-        if number and (path.name == "airflow" or path.parts[-2:] == ("airflow", "__main__.py")):
-            return sys.orig_argv[number + 1 :]
+    return airflow_arguments(sys.orig_argv)
+
+
+def airflow_arguments(line: list[str]) -> list[str]:
+    """Return what stands behind `airflow` on a command line of Python; nothing where the program is another one."""
+    rest = iter(line[1:])
+    for word in rest:
+        if word in ("-X", "-W"):
+            next(rest, None)
+        elif word == "-m":
+            return list(rest) if next(rest, "") in ("airflow", "airflow.__main__") else []
+        elif word == "-c":
+            return []
+        elif not word.startswith("-"):
+            path = Path(word)
+            is_airflow = path.name == "airflow" or path.parts[-2:] == ("airflow", "__main__.py")
+            return list(rest) if is_airflow else []
     return []
 
 
