@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast.core.errors import Unavailable
 from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
 from holdfast.dataplane.kubernetes.namespace import Quota
 from holdfast.dataplane.kubernetes.run import PodRun
@@ -18,9 +19,10 @@ from tests.support.kubernetes.data_plane import DataPlane
 from tests.support.kubernetes.own import OwnCluster
 from tests.support.kubernetes.project import KubernetesProject
 from tests.support.kubernetes.registry import throw_away_registry
+from tests.support.markers import Markers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from holdfast.settings import Platform
@@ -40,6 +42,12 @@ def failed(project: KubernetesProject, run: Run, step: Callable[[PodRun], object
     events = project.governance.audit.list(project.name, target=str(run.id), limit=20).items
     assert [event.content["error_class"] for event in events if event.action == "run.finished"] == [found.error_class]
     return found
+
+
+@pytest.fixture(scope="module")
+def markers(plane: DataPlane) -> Iterator[Markers]:
+    with Markers(plane.cluster.host) as markers:
+        yield markers
 
 
 def begun(project: KubernetesProject, *command: str, **more: object) -> Run:
@@ -260,16 +268,9 @@ def test_a_lost_node_is_the_platforms(project: KubernetesProject, own: OwnCluste
     assert found.observed.node == f"node{node}"
 
 
-def test_a_store_that_is_down_is_the_platforms(project: KubernetesProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = begun(
-        project,
-        "python",
-        "-c",
-        "open('/holdfast/run/outputs/model.bin', 'w').write('m')",
-        outputs={"model": "model.bin"},
-    )
-    project.until_moved(run)
-    pod_run = project.pod_run(run)
+@pytest.fixture
+def store_down(project: KubernetesProject) -> Iterator[pytest.MonkeyPatch]:
+    """An object store that nobody answers for, as the agent sees it, until it is undone."""
     with socket.socket() as closed:
         closed.bind((project.plane.cluster.host, 0))
         port = closed.getsockname()[1]
@@ -285,9 +286,42 @@ def test_a_store_that_is_down_is_the_platforms(project: KubernetesProject, monke
         ]
         return grants.model_copy(update={"grants": moved})
 
-    monkeypatch.setattr(runs, "grant_uploads", elsewhere)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "grant_uploads", elsewhere)
+        yield patched
 
-    found = failed(project, run, lambda _: pod_run.end())
+
+def ended_well(project: KubernetesProject, markers: Markers, name: str) -> Run:
+    run = begun(project, *markers.command(name), outputs={"out": "out.txt"})
+    project.until_moved(run)
+    return run
+
+
+def test_what_a_store_that_is_down_cannot_take_is_stored_from_the_same_pod_once_it_answers(
+    project: KubernetesProject, markers: Markers, store_down: pytest.MonkeyPatch
+) -> None:
+    run = ended_well(project, markers, "store down")
+    first = project.pod_run(run)
+
+    with pytest.raises(Unavailable, match=r"could not be stored.*keeps what was made until"):
+        first.end()
+
+    assert first.is_kept
+    waiting = project.found(run)
+    assert (waiting.state, waiting.fence) == ("running", project.pod(run)["metadata"]["uid"])
+    store_down.undo()
+    assert project.pod_run(run).end().state == "succeeded"
+    assert markers.count("store down") == 1
+    assert len(project.governance.artifacts.list(project.name, run=run.id).items) == 1
+
+
+def test_a_store_that_is_down_for_longer_than_a_pod_keeps_its_outputs_is_the_platforms(
+    project: KubernetesProject, markers: Markers, store_down: pytest.MonkeyPatch
+) -> None:
+    run = ended_well(project, markers, "store away")
+    store_down.setattr("holdfast.dataplane.kubernetes.status.COLLECTION_S", 0)
+
+    found = failed(project, run, PodRun.end)
 
     assert found.error_class == "platform"
     assert "could not be stored" in found.cause
