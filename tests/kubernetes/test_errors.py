@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.core.errors import Unavailable
 from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
+from holdfast.dataplane.kubernetes.manifest import AGENT
 from holdfast.dataplane.kubernetes.namespace import Quota
 from holdfast.dataplane.kubernetes.run import PodRun
 from holdfast.dataplane.kubernetes.status import Running
@@ -289,6 +290,41 @@ def store_down(project: KubernetesProject) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(runs, "grant_uploads", elsewhere)
         yield patched
+
+
+def test_a_cluster_that_stands_still_is_not_waited_for_forever(
+    project: KubernetesProject, markers: Markers, own: OwnCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.dataplane.kubernetes.dialogue._PING_S", 0.5)
+    monkeypatch.setattr("holdfast.dataplane.kubernetes.dialogue._SILENCE_S", 5)
+    run = ended_well(project, markers, "still")
+    dialogue = project.cluster.dialogue(project.name, f"run-{run.id}", AGENT)
+    order = {"outputs": run.outputs}
+    assert dialogue.ask("collect", order)["files"]
+
+    with own.apiserver_halted(), pytest.raises(Unavailable, match="has not answered for 5 s"):
+        dialogue.ask("collect", order)
+
+    assert dialogue.ask("collect", order)["files"]
+    dialogue.close()
+
+
+def test_an_order_that_takes_longer_than_the_cluster_may_be_silent_is_waited_for(
+    project: KubernetesProject, markers: Markers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.dataplane.kubernetes.dialogue._PING_S", 0.2)
+    monkeypatch.setattr("holdfast.dataplane.kubernetes.dialogue._SILENCE_S", 2)
+    large = "import os; f = open(os.environ['HOLDFAST_OUTPUTS'] + '/out.txt', 'wb'); f.truncate(3 << 30)"
+    run = begun(project, "python", "-c", large, outputs={"out": "out.txt"})
+    project.until_moved(run)
+    dialogue = project.cluster.dialogue(project.name, f"run-{run.id}", AGENT)
+
+    began = time.monotonic()
+    report = dialogue.ask("collect", {"outputs": run.outputs})
+
+    assert time.monotonic() - began > 2
+    assert report["files"][0]["size_bytes"] == 3 << 30
+    dialogue.close()
 
 
 def ended_well(project: KubernetesProject, markers: Markers, name: str) -> Run:

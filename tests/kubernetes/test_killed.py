@@ -14,7 +14,8 @@ from demo.journey import NoAnswer
 from demo.platform import PROJECT
 
 from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
-from holdfast.dataplane.kubernetes.run import BRIEF_S, POINTS
+from holdfast.dataplane.kubernetes.manifest import PodSettings
+from holdfast.dataplane.kubernetes.run import BRIEF_S, POINTS, PodRun
 from tests.support.airflow import Installation, is_running
 from tests.support.kubernetes.data_plane import DataPlane
 from tests.support.kubernetes.own import OwnCluster
@@ -170,6 +171,28 @@ def test_the_object_store_killed_before_it_is_used_makes_no_code_run_twice(
     if point == "outputs.collected":
         assert not lost
     found.check_registered(last)
+
+
+def test_a_task_whose_outputs_somebody_else_has_stored_meanwhile_ends_well(
+    place: Installation, markers: Markers, plane: DataPlane, cluster_api: ClusterApi
+) -> None:
+    server = plane.s3.group
+    found = victim(place, markers, "stored", point="outputs.collected", victim=str(server.pids["radosgw"]))
+    try:
+        place.until_task(DAG, found.run_id, "step", "deferred", deadline_s=120)
+        [run] = found.runs()
+        assert (run.state, cluster_api.find_pod(PROJECT, f"run-{run.id}") is None) == ("running", False)
+        server.revives = True
+        place.until("the object store's return", lambda: server.check() or plane.s3.answers(), 60)
+    finally:
+        server.revives = True
+        server.check()
+        server.revives = False
+
+    PodRun(place.admin, PROJECT, run, cluster_api, PodSettings(PROJECT, plane.agent), print).end()
+
+    found.check_once()
+    assert place.tasks(DAG, found.run_id)["step"]["try_number"] == 1
 
 
 def test_a_process_that_comes_back_after_the_next_try_has_begun_does_not_end_its_run(

@@ -62,12 +62,16 @@ class RunningOperator(HoldfastOperator):
         self, context: Any, event: dict[str, Any], project: str, run: str, is_staged: bool, attempts: int = 0
     ) -> Any:
         """Go on with a Run whose pod has moved on while this task was deferred."""
+        from holdfast.core.run import RunState
         from holdfast_provider._errors import task_errors
         from holdfast_provider.triggers.run import EXPIRED
 
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             found = governance.runs.get(project, UUID(run))
+            if found.state is RunState.SUCCEEDED:
+                # The reconciler has come before.
+                return self.present(context, governance, project, found)
             pods = self._pod_run(context, hook, governance, project, found)
             if event["event"] == EXPIRED:
                 pods.expire()
