@@ -8,6 +8,7 @@ from holdfast.core.errors import InvalidRequest
 from holdfast.core.policy import DataPlaneKind
 from holdfast.core.run import OriginReason, RunState
 from holdfast.dataplane.plane import CodeSource
+from holdfast.dataplane.record import RunRecord
 from holdfast.ports import Governance
 from holdfast.wire.run import CodeRef, InputRef, PipelineRunRequest, Run, RunRequest
 from holdfast_provider.operators.task import key_of_try, triggering_user
@@ -55,7 +56,7 @@ def bind(
 
 
 def open_run_before(governance: Governance, project: str, request: RunRequest) -> Run | None:
-    """Return the Run of the try before, when this one only has to go on with it; None where this try makes its own.
+    """Return the Run of the try before, taken up, when this one only has to go on with it; None where this try makes its own.
 
     A process that ends does not end a Run on Kubernetes. When Airflow tries the task again, the Run's pod still works or has ended,
     and its code must not run a second time. When somebody has cleared the task, he wants just that.
@@ -67,7 +68,14 @@ def open_run_before(governance: Governance, project: str, request: RunRequest) -
     ).items
     if not tries or tries[0].data_plane != DataPlaneKind.KUBERNETES:
         return None
-    return None if tries[0].state in (RunState.FAILED, RunState.CANCELED) else tries[0]
+    [before] = tries
+    if before.state in (RunState.FAILED, RunState.CANCELED):
+        return None
+    if before.state is RunState.SUCCEEDED or before.try_number == request.try_number:
+        return before
+    record = RunRecord(governance, project, before, lambda _: None)
+    record.take_up(request.try_number, request.idempotency_key)
+    return record.run
 
 
 def code_of(context: Any) -> CodeSource:

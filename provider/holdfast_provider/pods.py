@@ -53,6 +53,7 @@ def pod_run(
     *,
     output: Callable[[str], None] = lambda _: None,
     probe: Callable[[str], None] = lambda _: None,
+    try_number: int | None = None,
 ) -> PodRun:
     """Return a Run on the cluster that an Airflow connection leads to, whose command is waited for briefly.
 
@@ -84,15 +85,16 @@ def pod_run(
         brief_s=BRIEF_S,
         as_ending=as_ending,
         probe=probe,
+        try_number=try_number,
     )
 
 
-def cancel_run(conn_id: str, kubernetes_conn_id: str, project: str, run: str) -> None:
-    """End a Run on Kubernetes whose task somebody has marked or cleared, and record it as canceled."""
+def cancel_run(conn_id: str, kubernetes_conn_id: str, project: str, run: str, try_number: int) -> None:
+    """End a Run on Kubernetes whose task somebody has marked or cleared in this try, and record it as canceled."""
     with HoldfastHook(conn_id).get_conn() as governance:
         found = governance.runs.get(project, UUID(run))
         if not is_terminal(found.state):
-            pod_run(governance, project, found, kubernetes_conn_id, logger.info).cancel()
+            pod_run(governance, project, found, kubernetes_conn_id, logger.info, try_number=try_number).cancel()
 
 
 def core_of(kubernetes_conn_id: str) -> Any:

@@ -31,7 +31,7 @@ def environment(platform_env: dict[str, str], place: ExportPlace) -> dict[str, s
         "HOLDFAST_DATABASE_URL": platform_env["HOLDFAST_DATABASE_URL"],
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "HOLDFAST_LEDGER_ROOT": str(place.root / "log"),
+        "HOLDFAST_LEDGER_LOG": str(place.root / "log"),
         "HOLDFAST_EXPORT_SINKS": str(place.root / "sinks.toml"),
     }
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from holdfast.core.errors import IntegrityViolation, InvalidRequest, NotFound, PolicyViolation, StateConflict
+from holdfast.dataplane.record import RunRecord
 from holdfast.wire.model import DecisionRequest
 from holdfast.wire.project import ProjectRequest, Reason
 from holdfast.wire.run import InputRef, PipelineRunTransition, RunFinish, RunStart, RunTransition, StoredFile
@@ -165,6 +166,35 @@ def test_only_the_execution_that_holds_a_run_may_end_it(story: Story) -> None:
     with pytest.raises(StateConflict, match="another execution"):
         story.finish_run(run, fence=None)
     assert story.mia.runs.finish(story.project, run.id, RunFinish(state="canceled")).state == "canceled"
+
+
+def test_a_run_that_a_later_try_goes_on_with_says_so_and_uses_its_secrets_once(story: Story) -> None:
+    run = story.start_run(resources={"secrets": {"BANK": "bank/key"}})
+    record = RunRecord(story.mia, story.project, run, lambda _: None)
+
+    for _ in range(2):
+        record.take_up(2, f"try 2 {run.id}")
+
+    assert (record.run.state, record.run.owner, record.run.fence) == ("running", "try 2", run.fence)
+    assert (record.is_taken_from(1), record.is_taken_from(2)) == (True, False)
+    events = story.mia.audit.list(story.project, target=str(run.id), limit=100).items[::-1]
+    assert [e.action for e in events if e.action.startswith(("run.", "secret."))] == [
+        "run.created",
+        "secret.used",
+        "run.started",
+        "run.changed",
+        "run.changed",
+        "run.started",
+    ]
+
+
+def test_a_run_that_has_ended_is_taken_up_by_nobody(story: Story) -> None:
+    run = story.start_run()
+    record = RunRecord(story.mia, story.project, run, lambda _: None)
+    story.mia.runs.finish(story.project, run.id, RunFinish(state="canceled"))
+
+    with pytest.raises(StateConflict, match="terminal"):
+        record.take_up(2, f"try 2 {run.id}")
 
 
 def test_a_run_that_succeeded_brings_every_output_it_declared(story: Story) -> None:

@@ -86,7 +86,7 @@ def running(
         environment = {
             **platform_env,
             "PATH": os.environ["PATH"],
-            "HOLDFAST_LEDGER_ROOT": str(place.root / "log"),
+            "HOLDFAST_LEDGER_LOG": str(place.root / "log"),
             "HOLDFAST_EXPORT_SINKS": str(tmp_path / "sinks.toml"),
         }
         from holdfast.export.config import read_sinks

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast.core.errors import Unavailable
 from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
+from holdfast.dataplane.kubernetes.manifest import AGENT
 from holdfast.dataplane.kubernetes.namespace import Quota
 from holdfast.dataplane.kubernetes.run import PodRun
 from holdfast.dataplane.kubernetes.status import Running
@@ -18,9 +20,10 @@ from tests.support.kubernetes.data_plane import DataPlane
 from tests.support.kubernetes.own import OwnCluster
 from tests.support.kubernetes.project import KubernetesProject
 from tests.support.kubernetes.registry import throw_away_registry
+from tests.support.markers import Markers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from holdfast.settings import Platform
@@ -40,6 +43,12 @@ def failed(project: KubernetesProject, run: Run, step: Callable[[PodRun], object
     events = project.governance.audit.list(project.name, target=str(run.id), limit=20).items
     assert [event.content["error_class"] for event in events if event.action == "run.finished"] == [found.error_class]
     return found
+
+
+@pytest.fixture(scope="module")
+def markers(plane: DataPlane) -> Iterator[Markers]:
+    with Markers(plane.cluster.host) as markers:
+        yield markers
 
 
 def begun(project: KubernetesProject, *command: str, **more: object) -> Run:
@@ -260,16 +269,9 @@ def test_a_lost_node_is_the_platforms(project: KubernetesProject, own: OwnCluste
     assert found.observed.node == f"node{node}"
 
 
-def test_a_store_that_is_down_is_the_platforms(project: KubernetesProject, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = begun(
-        project,
-        "python",
-        "-c",
-        "open('/holdfast/run/outputs/model.bin', 'w').write('m')",
-        outputs={"model": "model.bin"},
-    )
-    project.until_moved(run)
-    pod_run = project.pod_run(run)
+@pytest.fixture
+def store_down(project: KubernetesProject) -> Iterator[pytest.MonkeyPatch]:
+    """An object store that nobody answers for, as the agent sees it, until it is undone."""
     with socket.socket() as closed:
         closed.bind((project.plane.cluster.host, 0))
         port = closed.getsockname()[1]
@@ -285,9 +287,77 @@ def test_a_store_that_is_down_is_the_platforms(project: KubernetesProject, monke
         ]
         return grants.model_copy(update={"grants": moved})
 
-    monkeypatch.setattr(runs, "grant_uploads", elsewhere)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "grant_uploads", elsewhere)
+        yield patched
 
-    found = failed(project, run, lambda _: pod_run.end())
+
+def test_a_cluster_that_stands_still_is_not_waited_for_forever(
+    project: KubernetesProject, markers: Markers, own: OwnCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.dataplane.kubernetes.dialogue._PING_S", 0.5)
+    monkeypatch.setattr("holdfast.dataplane.kubernetes.dialogue._SILENCE_S", 5)
+    run = ended_well(project, markers, "still")
+    dialogue = project.cluster.dialogue(project.name, f"run-{run.id}", AGENT)
+    order = {"outputs": run.outputs}
+    assert dialogue.ask("collect", order)["files"]
+
+    with own.apiserver_halted(), pytest.raises(Unavailable, match="has not answered for 5 s"):
+        dialogue.ask("collect", order)
+
+    assert dialogue.ask("collect", order)["files"]
+    dialogue.close()
+
+
+def test_an_order_that_takes_longer_than_the_cluster_may_be_silent_is_waited_for(
+    project: KubernetesProject, markers: Markers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.dataplane.kubernetes.dialogue._PING_S", 0.2)
+    monkeypatch.setattr("holdfast.dataplane.kubernetes.dialogue._SILENCE_S", 2)
+    large = "import os; f = open(os.environ['HOLDFAST_OUTPUTS'] + '/out.txt', 'wb'); f.truncate(3 << 30)"
+    run = begun(project, "python", "-c", large, outputs={"out": "out.txt"})
+    project.until_moved(run)
+    dialogue = project.cluster.dialogue(project.name, f"run-{run.id}", AGENT)
+
+    began = time.monotonic()
+    report = dialogue.ask("collect", {"outputs": run.outputs})
+
+    assert time.monotonic() - began > 2
+    assert report["files"][0]["size_bytes"] == 3 << 30
+    dialogue.close()
+
+
+def ended_well(project: KubernetesProject, markers: Markers, name: str) -> Run:
+    run = begun(project, *markers.command(name), outputs={"out": "out.txt"})
+    project.until_moved(run)
+    return run
+
+
+def test_what_a_store_that_is_down_cannot_take_is_stored_from_the_same_pod_once_it_answers(
+    project: KubernetesProject, markers: Markers, store_down: pytest.MonkeyPatch
+) -> None:
+    run = ended_well(project, markers, "store down")
+    first = project.pod_run(run)
+
+    with pytest.raises(Unavailable, match=r"could not be stored.*keeps what was made until"):
+        first.end()
+
+    assert first.is_kept
+    waiting = project.found(run)
+    assert (waiting.state, waiting.fence) == ("running", project.pod(run)["metadata"]["uid"])
+    store_down.undo()
+    assert project.pod_run(run).end().state == "succeeded"
+    assert markers.count("store down") == 1
+    assert len(project.governance.artifacts.list(project.name, run=run.id).items) == 1
+
+
+def test_a_store_that_is_down_for_longer_than_a_pod_keeps_its_outputs_is_the_platforms(
+    project: KubernetesProject, markers: Markers, store_down: pytest.MonkeyPatch
+) -> None:
+    run = ended_well(project, markers, "store away")
+    store_down.setattr("holdfast.dataplane.kubernetes.status.COLLECTION_S", 0)
+
+    found = failed(project, run, PodRun.end)
 
     assert found.error_class == "platform"
     assert "could not be stored" in found.cause

@@ -14,6 +14,7 @@ from holdfast.core.errors import IntegrityViolation, StateConflict
 from holdfast.dataplane.kubernetes.manifest import USER, manifest_of
 from holdfast.dataplane.kubernetes.status import Ended
 from holdfast.dataplane.plane import CodeSource, StepFailed
+from holdfast.dataplane.record import RunRecord
 from holdfast.wire.run import Run, RunStart
 from tests.support.kubernetes.project import KubernetesProject
 from tests.support.markers import Markers
@@ -101,6 +102,34 @@ def test_a_run_whose_fenced_pod_is_gone_never_gets_another(project: KubernetesPr
 
     assert markers.count("gone") == 1
     assert project.found(run).error_class == "platform"
+    assert project.pod(run) is None or project.pod(run)["metadata"].get("deletionTimestamp")
+
+
+def test_a_try_whose_run_a_later_one_goes_on_with_does_not_end_it(project: KubernetesProject, markers: Markers) -> None:
+    run = project.create(*markers.command("taken up", seconds=3), outputs={"out": "out.txt"})
+    zombie = project.begin(run)
+    record = RunRecord(project.governance, project.name, project.found(run), project.said.append)
+    for _ in range(2):
+        record.take_up(2, f"try 2 {run.id}")
+
+    zombie.cancel()
+
+    taken = project.found(run)
+    assert (taken.state, taken.owner) == ("running", "try 2")
+    assert "left to the later try" in project.said[-1]
+    project.until_moved(run)
+    assert project.pod_run(run).end().state == "succeeded"
+    assert markers.count("taken up") == 1
+
+
+def test_the_try_that_goes_on_with_a_run_can_end_it(project: KubernetesProject) -> None:
+    run = project.create("python", "-c", "import time; time.sleep(600)")
+    project.begin(run)
+    RunRecord(project.governance, project.name, project.found(run), project.said.append).take_up(2, f"try 2 {run.id}")
+
+    project.pod_run(run, try_number=2).cancel()
+
+    assert project.found(run).state == "canceled"
     assert project.pod(run) is None or project.pod(run)["metadata"].get("deletionTimestamp")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +14,15 @@ from demo.journey import NoAnswer
 from demo.platform import PROJECT
 
 from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
-from holdfast.dataplane.kubernetes.run import BRIEF_S, POINTS
-from tests.support.airflow import Installation
+from holdfast.dataplane.kubernetes.manifest import PodSettings
+from holdfast.dataplane.kubernetes.run import BRIEF_S, POINTS, PodRun
+from tests.support.airflow import Installation, is_running
 from tests.support.kubernetes.data_plane import DataPlane
 from tests.support.kubernetes.own import OwnCluster
 from tests.support.markers import Markers
 
 DAG = "killed"
-LONG_S = BRIEF_S + 3
+LONG_S = BRIEF_S + 4
 """A command that the process which begins it does not wait for, so that another one ends it."""
 AFTER = POINTS[POINTS.index("run.staged") + 1 :: 2]
 """Of the points after the command has ended, those at which the process is one that has come back."""
@@ -113,7 +116,7 @@ def test_a_supervisor_killed_with_its_process_loses_and_doubles_nothing(
 def test_a_component_killed_while_the_command_works_loses_and_doubles_nothing(
     place: Installation, markers: Markers, component: str
 ) -> None:
-    found = victim(place, markers, component, seconds=10)
+    found = victim(place, markers, component, seconds=LONG_S)
     found.until_counted()
     place.group.kill(component)
     found.check_once()
@@ -123,7 +126,7 @@ def test_a_component_killed_while_the_command_works_loses_and_doubles_nothing(
 def test_the_api_server_killed_while_the_command_works_loses_and_doubles_nothing(
     place: Installation, markers: Markers
 ) -> None:
-    found = victim(place, markers, "api-server", seconds=10)
+    found = victim(place, markers, "api-server", seconds=LONG_S)
     found.until_counted()
     place.group.kill("api-server")
     until_it_answers(place)
@@ -134,7 +137,7 @@ def test_the_api_server_killed_while_the_command_works_loses_and_doubles_nothing
 def test_the_database_killed_while_the_command_works_loses_and_doubles_nothing(
     place: Installation, markers: Markers
 ) -> None:
-    found = victim(place, markers, "database", seconds=10)
+    found = victim(place, markers, "database", seconds=LONG_S)
     found.until_counted()
     # Airflow's triggerer ends when it loses its database.
     place.group.revives = True
@@ -147,7 +150,7 @@ def test_the_database_killed_while_the_command_works_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("point", ["run.started", "outputs.collected"])
-def test_the_object_store_killed_before_it_is_used_costs_a_try_at_most_and_doubles_nothing(
+def test_the_object_store_killed_before_it_is_used_makes_no_code_run_twice(
     place: Installation, markers: Markers, plane: DataPlane, point: str
 ) -> None:
     server = plane.s3.group
@@ -163,15 +166,56 @@ def test_the_object_store_killed_before_it_is_used_costs_a_try_at_most_and_doubl
     *lost, last = found.runs()
     assert last.state == "succeeded"
     assert [(run.state, run.error_class) for run in lost] == [("failed", "platform")] * len(lost)
-    # Its outputs could not be stored, or its inputs not be fetched, and then nothing ran.
-    assert markers.count(found.name) == (len(lost) + 1 if point == "outputs.collected" else 1)
+    # A Run whose inputs could not be fetched has run nothing; one whose outputs could not be stored is ended when they can be.
+    assert markers.count(found.name) == 1
+    if point == "outputs.collected":
+        assert not lost
     found.check_registered(last)
+
+
+def test_a_task_whose_outputs_somebody_else_has_stored_meanwhile_ends_well(
+    place: Installation, markers: Markers, plane: DataPlane, cluster_api: ClusterApi
+) -> None:
+    server = plane.s3.group
+    found = victim(place, markers, "stored", point="outputs.collected", victim=str(server.pids["radosgw"]))
+    try:
+        place.until_task(DAG, found.run_id, "step", "deferred", deadline_s=120)
+        [run] = found.runs()
+        assert (run.state, cluster_api.find_pod(PROJECT, f"run-{run.id}") is None) == ("running", False)
+        server.revives = True
+        place.until("the object store's return", lambda: server.check() or plane.s3.answers(), 60)
+    finally:
+        server.revives = True
+        server.check()
+        server.revives = False
+
+    PodRun(place.admin, PROJECT, run, cluster_api, PodSettings(PROJECT, plane.agent), print).end()
+
+    found.check_once()
+    assert place.tasks(DAG, found.run_id)["step"]["try_number"] == 1
+
+
+def test_a_process_that_comes_back_after_the_next_try_has_begun_does_not_end_its_run(
+    place: Installation, markers: Markers
+) -> None:
+    found = victim(place, markers, "zombie", seconds=100, point="run.staged", victim="stopped")
+    place.until("the stop of the task", found.once.exists, 90)
+    stopped = [int(pid) for pid in found.once.read_text().split()]
+    try:
+        place.until("the next try", lambda: [run.owner for run in found.runs()] == ["try 2"], 120)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    place.until("the end of the process of the first try", lambda: not is_running(stopped[0]), 60)
+
+    found.check_once()
+    assert place.tasks(DAG, found.run_id)["step"]["try_number"] == 2
 
 
 def test_a_node_lost_while_the_command_works_makes_the_next_try_run_elsewhere(
     place: Installation, markers: Markers, own: OwnCluster, cluster_api: ClusterApi
 ) -> None:
-    found = victim(place, markers, "node", seconds=15)
+    found = victim(place, markers, "node", seconds=LONG_S + 10)
     found.until_counted()
     [run] = found.runs()
     pod = cluster_api.find_pod(PROJECT, f"run-{run.id}")
@@ -194,7 +238,7 @@ def test_a_node_lost_while_the_command_works_makes_the_next_try_run_elsewhere(
 def test_a_pod_deleted_while_its_command_works_is_a_failed_try(
     place: Installation, markers: Markers, plane: DataPlane
 ) -> None:
-    found = victim(place, markers, "pod", seconds=15)
+    found = victim(place, markers, "pod", seconds=LONG_S + 10)
     found.until_counted()
     [run] = found.runs()
     plane.cluster.kubectl("delete", "pod", f"run-{run.id}", "-n", PROJECT, "--now")
@@ -209,7 +253,7 @@ def test_a_pod_deleted_while_its_command_works_is_a_failed_try(
 def test_a_task_that_somebody_ends_while_it_is_deferred_has_its_pod_removed(
     place: Installation, markers: Markers, cluster_api: ClusterApi, how: str
 ) -> None:
-    found = victim(place, markers, how, seconds=60 if how == "mark" else 20)
+    found = victim(place, markers, how, seconds=60 if how == "mark" else LONG_S + 20)
     found.until_counted()
     place.until_task(DAG, found.run_id, "step", "deferred")
     [run] = found.runs()

@@ -48,6 +48,23 @@ def test_the_digest_of_files_does_not_depend_on_their_order(files) -> None:
     assert digest.of_files(files) == digest.of_files(reversed(files))
 
 
+@pytest.mark.parametrize(
+    ("owner", "is_taken"),
+    [
+        (None, False),
+        ("reconciler", False),
+        ("try", False),
+        ("try two", False),
+        ("try 2", False),
+        ("try 3", True),
+        ("try 10", True),
+    ],
+)
+def test_a_run_is_taken_only_from_the_tries_before_the_one_that_owns_it(owner: str | None, is_taken: bool) -> None:
+    assert run.is_taken_from(owner, 2) is is_taken
+    assert run.is_taken_from(run.owner_of_try(3), 2)
+
+
 def test_every_part_of_a_try_changes_its_key() -> None:
     base = ("dag", "run", "task", -1, 1)
     others = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from holdfast.dataplane.kubernetes.status import (
     Stageable,
     Waiting,
     is_staged,
+    kept_until,
     not_started,
     observe,
     progress_of,
@@ -209,3 +211,17 @@ def test_a_cause_that_quotes_what_cannot_be_recorded_is_recorded_without_it(said
         assert cause.encode().decode() == cause
         assert "\x00" not in cause
         assert cause.startswith("a")
+
+
+@pytest.mark.parametrize(
+    ("ended_after_s", "active_s", "kept_s"),
+    [(10, 90_000, 3610), (86_400, 90_000, 90_000), (86_400, 86_400 + 60, 86_460)],
+)
+def test_outputs_are_kept_for_an_hour_after_the_command_and_never_longer_than_their_pod(
+    ended_after_s: int, active_s: int, kept_s: int
+) -> None:
+    began = datetime.fromisoformat(TIME)
+    done = {"terminated": {"exitCode": 0, "finishedAt": (began + timedelta(seconds=ended_after_s)).isoformat()}}
+    found = pod(DONE, done, RUNS, startTime=TIME)
+    found["spec"]["activeDeadlineSeconds"] = active_s
+    assert kept_until(found) == began + timedelta(seconds=kept_s)

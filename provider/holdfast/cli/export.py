@@ -67,7 +67,7 @@ def run(
 ) -> None:
     """Export to the sinks until Ctrl-C or SIGTERM, while no other exporter does; any number may stand by.
 
-    The settings come from the environment (HOLDFAST_DATABASE_URL, HOLDFAST_LEDGER_ROOT, HOLDFAST_EXPORT_SINKS). A sink that is new is
+    The settings come from the environment (HOLDFAST_DATABASE_URL, HOLDFAST_LEDGER_LOG, HOLDFAST_EXPORT_SINKS). A sink that is new is
     added, which is an audit event.
     """
     from holdfast.export.exporter import Exporter

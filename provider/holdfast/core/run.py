@@ -56,6 +56,17 @@ class OriginReason(StrEnum):
     BACKFILL = "backfill"
 
 
+def owner_of_try(try_number: int) -> str:
+    """Return who owns a Run that a try of its task has taken up from the try before."""
+    return f"try {try_number}"
+
+
+def is_taken_from(owner: str | None, try_number: int) -> bool:
+    """Whether a Run whose record names an owner has been taken up by a later try than this one."""
+    kind, _, number = (owner or "").partition(" ")
+    return kind == "try" and number.isdecimal() and int(number) > try_number
+
+
 _ENDS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED})
 RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.CREATED: frozenset(

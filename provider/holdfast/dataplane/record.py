@@ -12,7 +12,7 @@ from holdfast.core.errors import (
     PolicyViolation,
     StateConflict,
 )
-from holdfast.core.run import ErrorClass, RunState, is_terminal
+from holdfast.core.run import ErrorClass, RunState, is_taken_from, is_terminal, owner_of_try
 from holdfast.dataplane.plane import Collected, StepCanceled, StepFailed
 from holdfast.dataplane.publishing import publish_outputs
 from holdfast.ports import Governance
@@ -56,6 +56,31 @@ class RunRecord:
         run = self.run
         if is_terminal(run.state):
             raise StepFailed(run.error_class or ErrorClass.PLATFORM, f"Run {run.id} is {run.state}: {run.cause}")
+
+    def take_up(self, try_number: int, key: str) -> None:
+        """Put on record that a later try goes on with the Run; from then on the try before can end it no more.
+
+        Args:
+            try_number: of the try that goes on with it.
+            key: that try's idempotency key.
+
+        Raises:
+            StateConflict: the Run has ended meanwhile.
+        """
+        runs, project, run = self._governance.runs, self._project, self.run
+        owner = owner_of_try(try_number)
+        if run.state is not RunState.UNKNOWN:
+            cause = "the try before has ended, and has not said how its Run ends"
+            lost = RunTransition(state=RunState.UNKNOWN, cause=cause, owner=owner)
+            runs.change(project, run.id, lost, key=f"lose {key}")
+        found = RunTransition(state=RunState.RECONCILING, cause=f"{owner} goes on with it", owner=owner)
+        self.run = runs.change(project, run.id, found, key=f"find {key}")
+        if run.fence is not None:
+            self.run = runs.start(project, run.id, RunStart(fence=run.fence), key=f"take up {key}")
+
+    def is_taken_from(self, try_number: int) -> bool:
+        """Whether a later try goes on with the Run."""
+        return is_taken_from(self._governance.runs.get(self._project, self.run.id).owner, try_number)
 
     def start(self, fence: str) -> None:
         """Record that the Run is executed under a fence; raises StateConflict where another execution holds it."""

@@ -165,7 +165,9 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                     details={"state": row.state},
                 )
             content = {"fence": request.fence}
-            for variable, reference in sorted((row.resources.get("secrets") or {}).items()):
+            # Whoever goes on with a Run under its fence uses its secrets no second time.
+            secrets = (row.resources.get("secrets") or {}) if row.fence is None else {}
+            for variable, reference in sorted(secrets.items()):
                 used = {"variable": str(variable), "secret": str(reference), "fence": request.fence}
                 change.record(AuditAction.SECRET_USED, "run", run, used)
             return _move(change, name, row, RunState.RUNNING, content, AuditAction.RUN_STARTED, content)

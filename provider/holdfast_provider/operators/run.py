@@ -1,5 +1,6 @@
 """Runs user code on the Project's data plane, once a try, with everything bound and everything recorded."""
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -57,18 +58,27 @@ class RunningOperator(HoldfastOperator):
                 run = self._execute_here(context, hook, governance, project, run)
         return self.present(context, governance, project, run)
 
-    def resume(self, context: Any, event: dict[str, Any], project: str, run: str, is_staged: bool) -> Any:
+    def resume(
+        self, context: Any, event: dict[str, Any], project: str, run: str, is_staged: bool, attempts: int = 0
+    ) -> Any:
         """Go on with a Run whose pod has moved on while this task was deferred."""
+        from holdfast.core.run import RunState
         from holdfast_provider._errors import task_errors
         from holdfast_provider.triggers.run import EXPIRED
 
         hook = self.hook()
         with task_errors(), hook.get_conn() as governance:
             found = governance.runs.get(project, UUID(run))
+            if found.state is RunState.SUCCEEDED:
+                # The reconciler has come before.
+                return self.present(context, governance, project, found)
             pods = self._pod_run(context, hook, governance, project, found)
             if event["event"] == EXPIRED:
                 pods.expire()
-            ended = self._end(pods, project, found) if is_staged else self._go_on(context, pods, project, found)
+            if is_staged:
+                ended = self._end(context, pods, project, found, attempts)
+            else:
+                ended = self._go_on(context, pods, project, found)
             return self.present(context, governance, project, ended)
 
     def at(self, point: str) -> None:
@@ -92,24 +102,41 @@ class RunningOperator(HoldfastOperator):
 
         progress, is_staged = pods.begin(code_of(context))
         if isinstance(progress, Ended):
-            return pods.end()
+            return self._store(context, pods, project, run, 0)
         cause = f": {progress.cause}" if isinstance(progress, Waiting) else ""
         self.log.info("Run %s goes on in its pod%s", run.id, cause)
-        return self._wait(pods, project, run, is_staged=is_staged)
+        return self._wait(context, pods, project, run, is_staged=is_staged)
 
-    def _end(self, pods: "PodRun", project: str, run: "Run") -> "Run":
+    def _end(self, context: Any, pods: "PodRun", project: str, run: "Run", attempts: int) -> "Run":
         from holdfast.dataplane.kubernetes.status import Ended
 
         if isinstance(pods.progress(), Ended):
-            return pods.end()
+            return self._store(context, pods, project, run, attempts)
         # A watch may end before what it waited for: look again.
-        return self._wait(pods, project, run, is_staged=True)
+        return self._wait(context, pods, project, run, is_staged=True)
 
-    def _wait(self, pods: "PodRun", project: str, run: "Run", *, is_staged: bool) -> NoReturn:
+    def _store(self, context: Any, pods: "PodRun", project: str, run: "Run", attempts: int) -> "Run":
+        """Return the Run, its outputs stored; defers while what that needs does not answer and its pod keeps them."""
+        from holdfast.core.errors import Unavailable
+
+        try:
+            return pods.end()
+        except Unavailable as away:
+            if not pods.is_kept:
+                raise
+            self.log.warning("what Run %s has made cannot be stored yet: %s", run.id, away)
+            return self._wait(context, pods, project, run, is_staged=True, attempts=attempts + 1)
+
+    def _wait(
+        self, context: Any, pods: "PodRun", project: str, run: "Run", *, is_staged: bool, attempts: int = 0
+    ) -> NoReturn:
+        """Defer until the Run's pod has moved on, or, where its outputs could not be stored, until it is time to try that again."""
+        from holdfast.core.backoff import back_off
         from holdfast.dataplane.kubernetes.manifest import deadline_s, pod_name
         from holdfast.dataplane.kubernetes.run import START_TIMEOUT_S
-        from holdfast_provider.triggers.run import RunTrigger
+        from holdfast_provider.triggers.run import LEAST_S, RunTrigger
 
+        pause_s = back_off(attempts, random.random()).total_seconds() if attempts else 0  # noqa: S311 - jitter
         trigger = RunTrigger(
             namespace=pods.namespace,
             pod=pod_name(run),
@@ -117,12 +144,14 @@ class RunningOperator(HoldfastOperator):
             conn_id=self.conn_id,
             project=project,
             run=str(run.id),
+            try_number=context["ti"].try_number,
             is_staged=is_staged,
-            deferred_at=(now := time.time()),
+            has_ended=attempts > 0,
+            earliest=(now := time.time()) + max(LEAST_S, pause_s),
             start_by=now + START_TIMEOUT_S,
             deadline_s=deadline_s(run),
         )
-        more = {"project": project, "run": str(run.id), "is_staged": is_staged}
+        more = {"project": project, "run": str(run.id), "is_staged": is_staged, "attempts": attempts}
         # Beyond what the trigger itself waits for: Airflow's own timeout would leave the pod behind.
         timeout = timedelta(seconds=2 * START_TIMEOUT_S + deadline_s(run))
         self.defer(trigger=trigger, method_name="resume", kwargs=more, timeout=timeout)
@@ -143,6 +172,7 @@ class RunningOperator(HoldfastOperator):
             context,
             output=self._masked(hook),
             probe=self.at,
+            try_number=context["ti"].try_number,
         )
         return self._pods
 

@@ -20,9 +20,9 @@ from holdfast_provider.hooks.holdfast import HoldfastHook
 _WATCH_S = 60
 _BACK_OFF_S = 5.0
 _LOG_END_S = 15.0
-# The scheduler may learn that the task has deferred only after the trigger has brought it back; it then takes the task for lost and fails
-# it (apache/airflow issues 67287 and 72716). So none fires in the first seconds after it.
-_LEAST_S = 3.0
+LEAST_S = 3.0
+"""The scheduler may learn that the task has deferred only after the trigger has brought it back; it then takes the task for lost and fails
+it (apache/airflow issues 67287 and 72716). So none fires in the first seconds after it."""
 
 MOVED, EXPIRED = "moved", "expired"
 """What a trigger says: the Run can be brought further, or its time is over."""
@@ -40,8 +40,10 @@ class RunTrigger(BaseTrigger):
         conn_id: connection of type `holdfast`.
         project: the Project's name.
         run: the Run's id.
+        try_number: of the task.
         is_staged: whether the Run has been laid out, so that only the end of its command is waited for.
-        deferred_at: when the task deferred, in seconds since the epoch.
+        has_ended: whether that is known to have come already, so that only the time is waited for at which to come back to it.
+        earliest: when it fires at the earliest, in seconds since the epoch.
         start_by: when the pod must have started, likewise.
         deadline_s: how long the command may run.
     """
@@ -54,16 +56,19 @@ class RunTrigger(BaseTrigger):
         conn_id: str,
         project: str,
         run: str,
+        try_number: int,
         is_staged: bool,
-        deferred_at: float,
+        has_ended: bool,
+        earliest: float,
         start_by: float,
         deadline_s: int,
     ) -> None:
         super().__init__()
         self.namespace, self.pod, self.kubernetes_conn_id = namespace, pod, kubernetes_conn_id
         self.conn_id, self.project, self.run_id = conn_id, project, run
-        self.is_staged, self.deadline_s = is_staged, deadline_s
-        self.deferred_at, self.start_by = deferred_at, start_by
+        self.try_number = try_number
+        self.is_staged, self.has_ended, self.deadline_s = is_staged, has_ended, deadline_s
+        self.earliest, self.start_by = earliest, start_by
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what makes the same trigger in another process."""
@@ -76,8 +81,10 @@ class RunTrigger(BaseTrigger):
                 "conn_id": self.conn_id,
                 "project": self.project,
                 "run": self.run_id,
+                "try_number": self.try_number,
                 "is_staged": self.is_staged,
-                "deferred_at": self.deferred_at,
+                "has_ended": self.has_ended,
+                "earliest": self.earliest,
                 "start_by": self.start_by,
                 "deadline_s": self.deadline_s,
             },
@@ -85,6 +92,11 @@ class RunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event."""
+        event = MOVED if self.has_ended else await self._watched()
+        await asyncio.sleep(self.earliest - time.time())
+        yield TriggerEvent({"event": event})
+
+    async def _watched(self) -> str:
         token = await sync_to_async(lambda: HoldfastHook(self.conn_id).token)()
         async with self._core() as core:
             has_begun = asyncio.Event()
@@ -98,14 +110,14 @@ class RunTrigger(BaseTrigger):
                 log.cancel()
                 with suppress(asyncio.CancelledError):
                     await log
-        await asyncio.sleep(self.deferred_at + _LEAST_S - time.time())
-        yield TriggerEvent({"event": event})
+        return event
 
     async def on_kill(self) -> None:
         """End the Run: somebody marked or cleared its task."""
         from holdfast_provider.pods import cancel_run
 
-        await sync_to_async(cancel_run)(self.conn_id, self.kubernetes_conn_id, self.project, self.run_id)
+        given = self.conn_id, self.kubernetes_conn_id, self.project, self.run_id, self.try_number
+        await sync_to_async(cancel_run)(*given)
 
     @asynccontextmanager
     async def _core(self) -> AsyncIterator[Any]:

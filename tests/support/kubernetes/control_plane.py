@@ -65,6 +65,11 @@ class ControlPlane:
         """Have the API server gone, at once."""
         _kill(self._api)
 
+    def signal_apiserver(self, number: signal.Signals) -> None:
+        """Give the API server's process a signal."""
+        for pid in self._api.pids.values():
+            os.kill(pid, number)
+
     def check(self) -> None:
         """Return while etcd and the managers run; raises DemoFailure otherwise."""
         self._others.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import time
 from collections import defaultdict
@@ -131,6 +132,15 @@ class OwnCluster(Cluster):
     def start_apiserver(self) -> None:
         """Have the API server again, with all that it knew."""
         self._plane.start_apiserver()
+
+    @contextmanager
+    def apiserver_halted(self) -> Iterator[None]:
+        """Have the API server do nothing while the context is open; its machine still takes what is sent to it."""
+        self._plane.signal_apiserver(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._plane.signal_apiserver(signal.SIGCONT)
 
     @contextmanager
     def without_encryption(self, address: str) -> Iterator[None]:

@@ -79,9 +79,18 @@ class KubernetesProject:
         )
         return self.governance.runs.create(self.name, request)
 
-    def pod_run(self, run: Run) -> PodRun:
-        """Return what brings a Run further, as a process that has just come knows it."""
-        return PodRun(self.governance, self.name, self.found(run), self.cluster, self.settings, self.said.append)
+    def pod_run(self, run: Run, try_number: int = 1) -> PodRun:
+        """Return what brings a Run further, as a process of a try that has just come knows it."""
+        found = self.found(run)
+        return PodRun(
+            self.governance,
+            self.name,
+            found,
+            self.cluster,
+            self.settings,
+            self.said.append,
+            try_number=try_number,
+        )
 
     def found(self, run: Run) -> Run:
         return self.governance.runs.get(self.name, run.id)

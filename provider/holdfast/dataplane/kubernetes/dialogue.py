@@ -26,6 +26,9 @@ _PIECE_BYTES = 256 << 10
 _ORDER_TIMEOUT_S = 3600
 # How long the other side may take nothing of what is sent.
 _STALL_S = 60
+# How often it is asked whether it is there while it works, and how long it may say nothing at all: what it has not taken yet it answers after that.
+_PING_S = 20.0
+_SILENCE_S = 300.0
 _RIGHT = "create pods/exec"
 
 
@@ -42,6 +45,7 @@ class Dialogue:
     def __init__(self, client: ApiClient, namespace: str, name: str, container: str) -> None:
         self._client, self._namespace, self._name, self._container = client, namespace, name, container
         self._socket: Any = None
+        self._heard_at = 0.0
 
     def ask(self, command: str, order: Mapping[str, Any] | None = None, content: Path | None = None) -> dict[str, Any]:
         """Give an order, and the bytes of a file with it, and return the result.
@@ -102,7 +106,9 @@ class Dialogue:
             if not socket.is_open():
                 break
         deadline = time.monotonic() + _ORDER_TIMEOUT_S
+        asked_at = self._heard_at = time.monotonic()
         while b"\n" not in held:
+            asked_at = self._check_there(asked_at)
             # One look more after the end: the last words come before it.
             is_over = not socket.is_open() or time.monotonic() > deadline
             held += socket.read_stdout(timeout=0 if is_over else 1)
@@ -132,7 +138,29 @@ class Dialogue:
                 raise error.__context__ from None
             raise
         made.sock.settimeout(_STALL_S)
+        receive = made.sock.recv_frame
+
+        def heard() -> Any:
+            frame = receive()
+            self._heard_at = time.monotonic()
+            return frame
+
+        # The client tells nobody of an answer to a ping.
+        made.sock.recv_frame = heard
         return made
+
+    def _check_there(self, asked_at: float) -> float:
+        """Return when the other side was last asked whether it is there; raises Unavailable where it has said nothing for too long."""
+        now = time.monotonic()
+        if now - self._heard_at > _SILENCE_S:
+            raise Unavailable(
+                f"the cluster has not answered for {_SILENCE_S:.0f} s while pod {self._namespace}/{self._name} works",
+                remedy="Check that its API server and the pod's node still do anything",
+            )
+        if self._socket.is_open() and now - max(self._heard_at, asked_at) > _PING_S:
+            self._socket.sock.ping()
+            return now
+        return asked_at
 
 
 def _report(said: bytes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One Run on a cluster: begun by one process, waited for by another, ended by a third, as they come and go."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from holdfast.core.errors import StateConflict, Unavailable
@@ -16,6 +17,7 @@ from holdfast.dataplane.kubernetes.status import (
     Stageable,
     Waiting,
     is_staged,
+    kept_until,
     not_started,
     observe,
     progress_of,
@@ -32,8 +34,11 @@ POINTS = ("pod.created", "run.started", "run.staged", "outputs.collected", "outp
 """Between what is done outside and what stands on record: where a process may be gone at any time, and nothing is lost."""
 AT_HAND_S = 20.0
 """How long a process waits for a pod's agent by itself; what takes longer is waited for elsewhere."""
-BRIEF_S = 5.0
-"""How long it waits for a command that may be short: to be waited for elsewhere, and to be come back to, takes longer than that."""
+BRIEF_S = 15.0
+"""How long it waits for a command that may be short: to be waited for elsewhere, and to be come back to, costs a second process and,
+on a machine that has work to do, about as long as that."""
+_LEAVE_S = 60.0
+"""How long before a pod gives up what it keeps its outputs are given up, so that the Run ends with their own cause."""
 
 
 class PodRun:
@@ -51,6 +56,7 @@ class PodRun:
         brief_s: how long that process waits.
         as_ending: what an exception of the caller's own world means to a Run.
         probe: called at the named points; tests inject faults by it.
+        try_number: of the try that brings it further.
     """
 
     def __init__(
@@ -67,8 +73,10 @@ class PodRun:
         brief_s: float = 0,
         as_ending: Callable[[BaseException], BaseException] = lambda error: error,
         probe: Callable[[str], None] = lambda _: None,
+        try_number: int | None = None,
     ) -> None:
         self._governance, self._project, self._log = governance, project, log
+        self._try_number = try_number or run.try_number
         self._record = RunRecord(governance, project, run, log)
         self._cluster, self._settings, self._dress = cluster, settings, dress
         self._as_ending, self._probe = as_ending, probe
@@ -91,15 +99,30 @@ class PodRun:
         return self._recorded(lambda: self._begin(code))
 
     def end(self) -> Run:
-        """Store what the Run has made, end it, and return it, succeeded; raises StepFailed, StepCanceled."""
+        """Store what the Run has made, end it, and return it, succeeded.
+
+        Raises:
+            StepFailed: the Run has failed.
+            Unavailable: something that this needs does not answer. The Run is open, and its pod keeps what it has made.
+        """
         return self._recorded(self._end)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what the command has made can still be stored from its pod, by whoever comes later."""
+        if self._pod is None or not isinstance(progress_of(self._pod), Ended):
+            return False
+        return (kept_until(self._pod) - datetime.now(UTC)).total_seconds() > _LEAVE_S
 
     def progress(self) -> Progress:
         """Return how far the Run is; a failed one is recorded as such and raised as StepFailed."""
         return self._recorded(self._look)
 
     def cancel(self) -> None:
-        """End the user's command by removing the Run's pod, and record the Run as canceled."""
+        """End the user's command by removing the Run's pod, and record the Run as canceled; nothing, where a later try goes on with it."""
+        if self._record.is_taken_from(self._try_number):
+            self._log(f"Run {self._record.run.id} is left to the later try that goes on with it")
+            return
         self._give_up(StepCanceled("the Run was canceled: its task was marked or cleared, or its worker shut down"))
 
     def expire(self) -> None:
@@ -182,7 +205,14 @@ class PodRun:
             raise StateConflict(f"the pod of Run {self._record.run.id} has not ended", remedy="Wait for it")
         with self._execution() as execution:
             outputs = _Probed(execution, self._probe)
-            run = self._record.succeed(uid_of(self._pod), 0, outputs, self._observed())
+            try:
+                run = self._record.succeed(uid_of(self._pod), 0, outputs, self._observed())
+            except StepFailed as failure:
+                # The command has ended well and is not to run again: while its pod keeps what it has made, that can still be stored.
+                if failure.error_class is not ErrorClass.PLATFORM or not self.is_kept:
+                    raise
+                until = f"{kept_until(self._pod):%Y-%m-%dT%H:%M:%SZ}"
+                raise Unavailable(str(failure), remedy=f"Its pod keeps what was made until {until}") from None
             self._probe("run.finished")
             try:
                 execution.release()

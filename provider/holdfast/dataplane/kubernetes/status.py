@@ -5,12 +5,12 @@ Source: Kubernetes, pod life cycle; the reasons are the kubelet's and the schedu
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast.core.canonical import MAX_INTEGER
 from holdfast.core.run import ErrorClass
-from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, USER
+from holdfast.dataplane.kubernetes.manifest import AGENT, COLLECTION_S, STAGE, USER
 from holdfast.dataplane.plane import StepFailed
 from holdfast.wire.run import Observed
 
@@ -255,6 +255,13 @@ def running_since(pod: Pod) -> datetime | None:
     """Return since when the user's command runs, None while it does not."""
     running = _state(pod, USER).get("running")
     return datetime.fromisoformat(running["startedAt"]) if running else None
+
+
+def kept_until(pod: Pod) -> datetime:
+    """Return until when a pod keeps what its command has made: an hour after that has ended, unless its own time is over before."""
+    ended = datetime.fromisoformat(_state(pod, USER)["terminated"]["finishedAt"])
+    began = datetime.fromisoformat(pod["status"]["startTime"])
+    return min(ended + timedelta(seconds=COLLECTION_S), began + timedelta(seconds=pod["spec"]["activeDeadlineSeconds"]))
 
 
 def made_at(pod: Pod) -> datetime:

@@ -1,4 +1,4 @@
-"""A Run whose processes are killed: itself at a named point, or from outside while its command works."""
+"""A Run whose processes are killed or stopped: itself at a named point, or from outside while its command works."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from holdfast_provider.operators import RunOperator
 
 
 class KilledOperator(RunOperator):
-    """Kills its own process, the supervisor of that, or the process of an id, once, at the point that the DagRun names."""
+    """Kills its own process, the supervisor of that, or the process of an id, or stops both, once, at the point that the DagRun names."""
 
     template_fields = (*RunOperator.template_fields, "point", "victim", "once")
 
@@ -26,6 +26,10 @@ class KilledOperator(RunOperator):
         marker.write_text(f"{os.getpid()} {os.getppid()}")
         if self.victim.isdigit():
             os.kill(int(self.victim), signal.SIGKILL)
+            return
+        if self.victim == "stopped":
+            os.kill(os.getppid(), signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP)
             return
         if self.victim == "supervisor":
             os.kill(os.getppid(), signal.SIGKILL)
