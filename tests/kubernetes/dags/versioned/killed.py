@@ -24,7 +24,8 @@ class KilledOperator(RunOperator):
         if point != self.point or marker.exists():
             return
         marker.write_text(f"{os.getpid()} {os.getppid()}")
-        if self.victim.isdigit():
+        # Airflow renders what looks like a number as one.
+        if str(self.victim).isdigit():
             os.kill(int(self.victim), signal.SIGKILL)
             return
         if self.victim == "stopped":
