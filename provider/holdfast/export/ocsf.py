@@ -26,14 +26,15 @@ ACCESS = {
 }
 VERBS = {
     **dict.fromkeys(("added", "created", "defined", "locked", "registered", "requested", "taken"), CREATE),
-    **dict.fromkeys(("granted", "replayed", "used"), READ),
+    **dict.fromkeys(("granted", "read", "replayed", "staged", "used"), READ),
     **dict.fromkeys(
         ("approved", "archived", "bound", "changed", "executed", "finished", "moved", "paused", "quarantined"), UPDATE
     ),
     **dict.fromkeys(("rejected", "resumed", "started", "unbound", "voided"), UPDATE),
     **dict.fromkeys(("removed", "revoked"), DELETE),
+    **dict.fromkeys(("announced", "answered", "attempted", "denied", "ended", "received", "refused"), OTHER),
 }
-"""What the verb of an action is in OCSF; an action whose verb is not here is Other, under its own name."""
+"""What the verb of an action is in OCSF; what is Other has its own name there, too."""
 _USER_TYPES = {"user": (1, "User"), "system": (3, "System")}
 
 
