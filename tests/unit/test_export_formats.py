@@ -135,6 +135,9 @@ def test_json_and_ocsf_are_what_their_schemas_say(format_: Format, event: dict[s
         jsonschema.validate(json.loads(PAYLOADS[format_](each)), SCHEMAS[format_], cls=jsonschema.Draft202012Validator)
 
 
+OTHERS_DO = {"call", "dag", "anonymous_call", "login", "airflow_call", "airflow_command", "airflow_change"}
+
+
 @pytest.mark.parametrize("action", list(AuditAction))
 def test_every_action_has_a_class_and_an_activity_in_ocsf(action: AuditAction) -> None:
     verb = action.value.partition(".")[2]
@@ -142,7 +145,9 @@ def test_every_action_has_a_class_and_an_activity_in_ocsf(action: AuditAction) -
     content = {"subject": "user:olaf", "role": "viewer"}
     event = ocsf.ocsf_of(record_of(plain(action=action.value, content=content)))
     jsonschema.validate(event, SCHEMAS[Format.OCSF], cls=jsonschema.Draft202012Validator)
-    assert event["activity_id"] != ocsf.OTHER
+    # What others do is told by its own name; what we do has one of OCSF's.
+    if event["activity_id"] == ocsf.OTHER:
+        assert (action.value.partition(".")[0] in OTHERS_DO, event["activity_name"]) == (True, verb)
     assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"]
 
 
