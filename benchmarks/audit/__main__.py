@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each way, taken in turn")
     parser.add_argument("--seconds", type=float, default=5, help="append: how long a round lasts")
     parser.add_argument("--events", type=int, default=100_000, help="look: how many events the log has")
+    parser.add_argument(
+        "--processes", type=int, nargs="+", default=[1], help="look: 1, or more for as many as there are cores"
+    )
     parser.add_argument("--output", choices=["table", "json"], default="table")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="on the disk that is to be measured")
     chosen = parser.parse_args(arguments)
@@ -41,7 +44,10 @@ def measure(chosen: argparse.Namespace, say: Any) -> dict[str, Any]:
         if chosen.what == "append":
             return {"append": [append.measure(place, n, chosen.rounds, chosen.seconds, say) for n in chosen.writers]}
         place.fill(chosen.events, say)
-        return {"prove": [look.prove(place)], "verify": [look.verify(place, chosen.rounds, say)]}
+        return {
+            "prove": [look.prove(place)],
+            "verify": [look.verify(place, chosen.rounds, say, processes) for processes in chosen.processes],
+        }
 
 
 def shown(found: dict[str, Any]) -> Table:

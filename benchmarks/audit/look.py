@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import resource
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from benchmarks.audit.place import Place
 from benchmarks.spread import spread
 from holdfast.core.tiles import WIDTH, bundle_path, unpacked
 from holdfast.ledger.keys import is_signed
+from holdfast.ledger.place import DirectoryPlace
 from holdfast.ledger.prove import prove_events
 from holdfast.ledger.verify import Verification
+from holdfast.store.engine import open_engine
 
 _PROOFS = 200
 
 
-def verify(place: Place, rounds: int, say: Any) -> dict[str, Any]:
+def verify(place: Place, rounds: int, say: Any, processes: int = 1) -> dict[str, Any]:
     """Return how fast a log is verified, with its database and without, against hashing the same bytes and nothing else."""
     found: dict[str, list[float]] = {"files": [], "files and rows": []}
     size = 0
@@ -33,17 +36,20 @@ def verify(place: Place, rounds: int, say: Any) -> dict[str, Any]:
             ("files and rows", place.engine, floor_files + floor_rows),
         ):
             begin = time.perf_counter()
-            look = Verification(place.log, [place.signer.key], is_signed, engine)
+            again = partial(opened, place.directory, place.url if engine else None) if processes > 1 else None
+            look = Verification(place.log, [place.signer.key], is_signed, engine, again=again)
             size = look.verify().size
             took = time.perf_counter() - begin
             if look.findings:
                 raise RuntimeError(f"the log does not hold: {look.findings[:3]}")
             found[way].append(least / took)
             say(f"round {number}: {way}: {size / took:.0f} events/s, hashing alone {size / least:.0f}")
+    who = resource.RUSAGE_CHILDREN if processes > 1 else resource.RUSAGE_SELF
     return {
         "events": size,
+        "processes": processes,
         "ratio": {way: spread(ratios) for way, ratios in found.items()},
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_mb": round(resource.getrusage(who).ru_maxrss / 1024),
     }
 
 
@@ -84,6 +90,7 @@ def prove(place: Place) -> dict[str, Any]:
     return {"events": size, "ms": spread(took), "p99_ms": round(sorted(took)[int(0.99 * len(took))], 1)}
 
 
-def cores() -> int:
-    """Return how many this process may use."""
-    return len(os.sched_getaffinity(0))
+def opened(directory: Path, url: str | None) -> tuple[DirectoryPlace, Engine | None]:
+    """Return the log and its database in another process."""
+    engine = open_engine(url.replace("postgresql://", "postgresql+psycopg://"), pool_size=2) if url else None
+    return DirectoryPlace(directory / "log"), engine

@@ -24,7 +24,7 @@ from holdfast.ledger.configured import check_place, check_signer, listed, place_
 from holdfast.ledger.copies import Copier
 from holdfast.ledger.place import Place
 from holdfast.ledger.publish import Publisher
-from holdfast.ledger.sequencer import STANDSTILL_S, Sequencer
+from holdfast.ledger.sequencer import Sequencer
 from holdfast.ledger.status import PROOF_AGE_LIMIT_S
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
@@ -32,6 +32,7 @@ from holdfast.ports import ObjectStore, Signer
 from holdfast.service.governance import GovernanceService
 from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.store.engine import open_engine
+from holdfast.store.turn import STANDSTILL_S
 
 logger = logging.getLogger("holdfast.settings")
 

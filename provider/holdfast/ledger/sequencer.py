@@ -1,28 +1,25 @@
 """The sequencer: one at a time gives events their indexes and publishes the log; the others stand by to take over.
 
-The lock belongs to a session of the database and ends with it, however the process ends. It keeps two from working for nothing; that two
-never give different answers, the tables' keys see to.
+That two never give different answers, the tables' keys see to.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from holdfast.core.errors import HoldfastError, IntegrityViolation
 from holdfast.ledger.copies import Copier, copying
 from holdfast.ledger.order import BATCH, assign_indexes
 from holdfast.ledger.publish import Publisher
+from holdfast.store.turn import STANDSTILL_S, take_turn
 
 logger = logging.getLogger("holdfast.ledger")
 
 POINTS = ("locked", "ordered", "tiles.written", "checkpoint.kept", "checkpoint.published")
 """Between what is durable and what is not yet: where a sequencer may end at any time, and nothing is lost or forked."""
-STANDSTILL_S = 30
-_LOCK = 0x6C6F67
 _PAUSE_S = 0.1
 _STAND_BY_S = 1.0
 _AFTER_FAILURES_S = 30.0
@@ -89,8 +86,8 @@ class Sequencer:
 
     def _hold(self, stop: threading.Event, pause_s: float) -> None:
         """Extend the log as long as the lock is held, where it is to be had."""
-        with self._locked() as session:
-            if session is None:
+        with take_turn(self._engine, "ledger", self._standstill_s) as keep:
+            if keep is None:
                 return
             with copying(self._copiers):
                 while not stop.is_set():
@@ -100,27 +97,10 @@ class Sequencer:
                         logger.warning("the log is extended again")
                     self._failures, self._failing = 0, ""
                     stop.wait(pause_s)
-                    session.execute(text("SELECT 1"))
-                    session.commit()
+                    keep()
 
     def _failed(self, error: DBAPIError | HoldfastError) -> None:
         reason = str(error) if isinstance(error, HoldfastError) else f"the database fails ({type(error.orig).__name__})"
         if reason != self._failing:
             logger.warning("the log is not extended now: %s", reason)
         self._failures, self._failing = min(self._failures + 1, 10), reason
-
-    @contextmanager
-    def _locked(self) -> Iterator[Connection | None]:
-        """Yield the session that holds the lock, None where another one does."""
-        with self._engine.connect() as connection:
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
-                yield None
-                return
-            try:
-                # Who stands still for so long has lost the lock: to the database a stopped process looks like one that thinks.
-                connection.execute(text(f"SET idle_session_timeout = '{self._standstill_s}s'"))
-                connection.commit()
-                yield connection
-            finally:
-                # Its session ends with the lock: back in the pool it would keep it.
-                connection.invalidate()
