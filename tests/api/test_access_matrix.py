@@ -22,6 +22,7 @@ PLATFORM = {
     ("POST", "/v1/bindings"): P.BINDING_WRITE,
     ("POST", "/v1/bindings/{binding}/revoke"): P.BINDING_WRITE,
     ("GET", "/v1/audit-events"): P.AUDIT_READ,
+    ("GET", "/v1/audit-proofs"): P.AUDIT_READ,
     ("GET", "/v1/ledger/status"): P.AUDIT_READ,
 }
 PROJECT = {
@@ -55,6 +56,7 @@ PROJECT = {
     ("POST", "/promotions/{promotion}/decisions"): P.PROMOTION_DECIDE,
     ("POST", "/promotions/{promotion}/execute"): P.PROMOTION_EXECUTE,
     ("GET", "/audit-events"): P.AUDIT_READ,
+    ("GET", "/audit-proofs"): P.AUDIT_READ,
 }
 # What another permission opens as well: who reconciles ends Runs, and neither creates nor starts any.
 AS_WELL = {

@@ -14,6 +14,10 @@ from sqlalchemy import Connection
 
 from holdfast.core.access import Caller
 from holdfast.core.audit import AuditAction, EventClass, class_of
+from holdfast.ledger.keys import FileSigner, is_signed
+from holdfast.ledger.publish import Publisher
+from holdfast.ledger.sequencer import Sequencer
+from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform, Settings
 from holdfast.wire.model import DecisionRequest
 from holdfast.wire.project import RoleBindingRequest, TokenRequest
@@ -23,6 +27,7 @@ from tests.support.server import serve
 from tests.support.story import CONTENT, Story, digest_of
 from tests.support.trail import events_of, no_events, state_of
 
+SIGNER = FileSigner("example.org/log", secrets.token_bytes(32))
 PROJECTS = [f"project{number}" for number in range(80)]
 ID = "01a20e18-ee49-7ba9-aa93-6423bc86488b"
 
@@ -49,11 +54,12 @@ def s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="module")
-def platform(settings: Settings, s3: S3Server) -> Iterator[Platform]:
+def platform(settings: Settings, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     bucket = s3.create_bucket()
     s3.client().put_object(Bucket=bucket, Key="in/a.csv", Body=b"1,2")
     rules = ",".join(f"{name}=s3://{bucket}/in/" for name in PROJECTS)
     more = {"objects_root": None, "s3_bucket": s3.create_bucket(), "s3_sources": rules}
+    more["ledger_log"] = str(tmp_path_factory.mktemp("ledger"))
     with opened_on(s3, settings, **more) as opened:
         opened.settings.__dict__["tests_source"] = f"s3://{bucket}/in/"
         yield opened
@@ -70,6 +76,15 @@ def story(platform: Platform) -> Story:
     return Story.begin(
         lambda principal: platform.governance(Caller(principal)), platform.objects, project=PROJECTS.pop()
     )
+
+
+def proved(story: Story) -> str:
+    """Return a Run whose events are in the log."""
+    run, service = story.succeed(), story.act_as("system:install")
+    assert isinstance(service, GovernanceService)
+    assert service.log is not None
+    Sequencer(service.engine, Publisher(service.engine, [SIGNER], is_signed, service.log)).extend()
+    return str(run.id)
 
 
 def binding(story: Story) -> str:
@@ -186,6 +201,8 @@ GRANTS_AND_READS: dict[tuple[str, str], Callable[[Story], Call]] = {
     ("GET", "/bindings"): lambda s: Call("!/bindings"),
     ("GET", "/projects/{project}/audit-events"): lambda s: Call("/audit-events"),
     ("GET", "/audit-events"): lambda s: Call("!/audit-events"),
+    ("GET", "/projects/{project}/audit-proofs"): lambda s: Call(f"/audit-proofs?run={proved(s)}"),
+    ("GET", "/audit-proofs"): lambda s: Call(f"!/audit-proofs?run={proved(s)}"),
 }
 # What asks for something and leaves nothing behind: the test below sees that it is so.
 CHANGES_NOTHING: dict[tuple[str, str], Callable[[Story], Call]] = {

@@ -125,9 +125,16 @@ ELSEWHERE = {
     "cluster check": "looks at a cluster (tests/kubernetes)",
     "reconcile plan": "looks at a cluster (tests/kubernetes)",
     "reconcile apply": "each item by its own event over the API (tests/kubernetes, tests/contract)",
-    "audit prove": "reads the log's files and the database by the service's own login, whose owner can read them anyway",
-    "audit verify": "the same",
+    "audit prove": "needs a log; that it leaves the event of a sensitive read is shown over the API (tests/api)",
+    "audit verify": "reads the log's files and the database by the service's own login, whose owner can read them anyway",
     "ledger run": "extends the log and changes no record (tests/integration)",
+    "export run": "adds its sinks, each by its own event (tests/export/test_delivery.py)",
+    "export pause": "needs a sink; leaves its event (tests/export/test_delivery.py)",
+    "export resume": "the same",
+    "export replay": "the same",
+    "export dead-letters": "the same, where it sends them again; the list is of indexes",
+    "export status": "shows how far each sink has come, and no event",
+    "export receiver": "prints a program",
 }
 
 

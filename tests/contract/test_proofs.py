@@ -67,6 +67,8 @@ def test_every_event_about_a_run_and_a_model_version_is_proved_in_one_file(
     actions = [one["event"]["action"] for one in events]
     assert {"run.created", "run.started", "run.finished", "artifact.registered"} <= set(actions)
     assert str(other.id) not in about_run.text
+    read = story.olaf.audit.list(story.project, action="audit_event.read").items
+    assert {"run": str(run.id), "proved": about_run.count} in [event.content for event in read]
     assert [one["leaf"]["index"] for one in events] == sorted(one["leaf"]["index"] for one in events)
 
     about_version = auditor.audit.prove(story.project, model_version=version.id)

@@ -134,6 +134,8 @@ def check_every_list(story: Story, engine: Engine) -> None:
             look(story, first.next)
         pages = [one for one in statements if "page_key" in one[0]]
         assert len(pages) == 1, name
+        # The event that a sensitive list leaves costs the same always, and is not to be written again.
+        statements = [one for one in statements if not one[0].lstrip().startswith("INSERT INTO holdfast.audit_event")]
         if len(statements) > STATEMENTS.get(name, 2):
             too_many_statements[name] = [statement for statement, _ in statements]
         if (read := sum(rows_read(engine, *one) for one in statements)) > MOST_ROWS:
