@@ -10,7 +10,9 @@ from tests.support.kubernetes.selection import throw_away_cluster
 
 def main() -> None:
     """Start a cluster, say how it is reached, and stop it when asked to, whether it is up yet or not."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also where a shell has started this in the background, which ignores Ctrl-C there.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     nodes = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     try:
         with throw_away_cluster(nodes) as cluster:
