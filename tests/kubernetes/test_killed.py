@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,6 +257,11 @@ def test_a_task_that_somebody_ends_while_it_is_deferred_has_its_pod_removed(
     found = victim(place, markers, how, seconds=60 if how == "mark" else LONG_S + 20)
     found.until_counted()
     place.until_task(DAG, found.run_id, "step", "deferred")
+    # Airflow has nobody to tell before its triggerer has taken the trigger, which it begins with in its next round.
+    place.until(
+        "the triggerer's taking it", lambda: place.tasks(DAG, found.run_id)["step"]["triggerer_job"] is not None, 60
+    )
+    time.sleep(2)
     [run] = found.runs()
     if how == "mark":
         path = f"/dags/{DAG}/dagRuns/{found.run_id}/taskInstances/step"
