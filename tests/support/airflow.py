@@ -128,7 +128,8 @@ class Installation:
 
     def check_recorded_end(self, dag: str, run_id: str, state: str) -> None:
         """Return when a PipelineRun has ended in a state."""
-        self.until(f"the record of {run_id}", lambda: self.pipeline_run(dag, run_id).ended_at is not None)
+        # Airflow calls back when its dag-processor comes to the Dag's file again, after all others that wait.
+        self.until(f"the record of {run_id}", lambda: self.pipeline_run(dag, run_id).ended_at is not None, 180)
         assert self.pipeline_run(dag, run_id).state == state
 
     def _story(self, dag: str, run_id: str) -> str:
