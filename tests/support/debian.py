@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 
 def require(commands: dict[str, str]) -> None:
@@ -16,9 +19,20 @@ def require(commands: dict[str, str]) -> None:
     Raises:
         RuntimeError: names the packages that are missing, and how to install them.
     """
-    missing = sorted({package for command, package in commands.items() if shutil.which(command) is None})
-    if not missing:
+    if not _missing(commands):
         return
+    # Suites run beside each other, and apt-get ends at once where another one is at work.
+    with (Path(tempfile.gettempdir()) / "holdfast-debian.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if missing := _missing(commands):
+            _install(missing)
+
+
+def _missing(commands: dict[str, str]) -> list[str]:
+    return sorted({package for command, package in commands.items() if shutil.which(command) is None})
+
+
+def _install(missing: list[str]) -> None:
     install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise RuntimeError(f"these Debian packages are missing: {' '.join(missing)}; run as root: {' '.join(install)}")
