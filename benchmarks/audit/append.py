@@ -7,6 +7,7 @@ import os
 import signal
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from benchmarks.audit.place import Place, python
+from benchmarks.audit.place import Place
 from benchmarks.spread import spread
 from holdfast.core.audit import SALT_SIZE_BYTES, commitment
 from holdfast.ledger.status import status_of
@@ -160,7 +161,7 @@ def load(engine: Any, write: Callable[[Any], None], writers: int, seconds: float
 def sequencing(place: Place) -> Iterator[subprocess.Popen[bytes]]:
     """Run a sequencer in a process of its own."""
     url = place.engine.url.render_as_string(hide_password=False)
-    process = subprocess.Popen([python(), "-c", _SEQUENCER, url, str(place.directory)])
+    process = subprocess.Popen([sys.executable, "-c", _SEQUENCER, url, str(place.directory)])
     try:
         settle(place)
         yield process

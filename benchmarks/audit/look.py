@@ -92,5 +92,5 @@ def prove(place: Place) -> dict[str, Any]:
 
 def opened(directory: Path, url: str | None) -> tuple[DirectoryPlace, Engine | None]:
     """Return the log and its database in another process."""
-    engine = open_engine(url.replace("postgresql://", "postgresql+psycopg://"), pool_size=2) if url else None
+    engine = open_engine(url, pool_size=2) if url else None
     return DirectoryPlace(directory / "log"), engine

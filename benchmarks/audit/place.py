@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,13 +84,8 @@ def ledger_place(root: Path, pool_size: int = 10) -> Iterator[Place]:
             migrate.upgrade(owner_url)
             url = server.url("holdfast", server.create_login("app", member_of="holdfast_service"))
             owner = create_engine(owner_url, connect_args={"options": "-c search_path=holdfast"})
-            engine = open_engine(url.replace("postgresql://", "postgresql+psycopg://"), pool_size=pool_size)
+            engine = open_engine(url, pool_size=pool_size)
             signer = FileSigner.make("bench.example/log", directory / "log.key")
             yield Place(server, url, owner, engine, directory, signer)
             owner.dispose()
             engine.dispose()
-
-
-def python() -> str:
-    """Return the interpreter that runs this."""
-    return sys.executable

@@ -8,10 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holdfast.core.access import Bearer, Caller
 from holdfast.core.audit import AuditAction, Outcome
-from holdfast.core.errors import Unavailable
 from holdfast.service.event import event_row, record_events
 from holdfast_plugins.api.routing import in_thread
-from holdfast_plugins.errors import problem_of
+from holdfast_plugins.reply import Reply
 
 _PROJECT = re.compile(r"/projects/([^/]{1,63})(?:/|$)")
 _LONGEST_PATH = 500
@@ -35,22 +34,11 @@ class Denials:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_replaced = False
+        await self._app(scope, receive, Reply(send, scope, receive, self._record))
 
-        async def send_recorded(message: Message) -> None:
-            nonlocal is_replaced
-            if is_replaced:
-                return
-            if message["type"] == "http.response.start" and _is_denied(scope, message["status"]):
-                try:
-                    await in_thread(partial(record_events, self._engine, denial(scope, message["status"])))
-                except Unavailable as error:
-                    is_replaced = True
-                    await problem_of(error)(scope, receive, send)
-                    return
-            await send(message)
-
-        await self._app(scope, receive, send_recorded)
+    async def _record(self, message: Message, scope: Scope) -> None:
+        if _is_denied(scope, message["status"]):
+            await in_thread(partial(record_events, self._engine, denial(scope, message["status"])))
 
 
 def _is_denied(scope: Scope, status: int) -> bool:

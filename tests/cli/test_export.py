@@ -14,10 +14,9 @@ import pytest
 
 from holdfast.settings import Platform
 from tests.support import receivers
+from tests.support.command_line import HOLDFAST, holdfast, said
 from tests.support.export import ExportPlace
 from tests.support.tls import Authority
-
-HOLDFAST = [sys.executable, "-c", "from holdfast.cli.main import run; run()"]
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +33,6 @@ def environment(platform_env: dict[str, str], place: ExportPlace) -> dict[str, s
         "HOLDFAST_LEDGER_LOG": str(place.root / "log"),
         "HOLDFAST_EXPORT_SINKS": str(place.root / "sinks.toml"),
     }
-
-
-def holdfast(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HOLDFAST, *words], env=environment, capture_output=True, text=True, check=False)
-
-
-def said(environment: dict[str, str], *words: str) -> Any:
-    done = holdfast(environment, *words, "-o", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def sinks_of(environment: dict[str, str]) -> dict[str, Any]:

@@ -14,8 +14,7 @@ import pytest
 
 from holdfast.service.governance import GovernanceService
 from holdfast.wire.project import ProjectRequest
-
-HOLDFAST = [sys.executable, "-c", "from holdfast.cli.main import run; run()"]
+from tests.support.command_line import HOLDFAST, holdfast, said
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +29,6 @@ def environment(platform_env: dict[str, str], tmp_path_factory: pytest.TempPathF
         "HOLDFAST_LEDGER_KEY": str(root / "log.key"),
         "HOLDFAST_LEDGER_COPIES": f"{root / 'worm'}, {root / 'witness'}",
     }
-
-
-def holdfast(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HOLDFAST, *words], env=environment, capture_output=True, text=True, check=False)
-
-
-def said(environment: dict[str, str], *words: str) -> Any:
-    done = holdfast(environment, *words, "-o", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")

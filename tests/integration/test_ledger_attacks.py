@@ -23,6 +23,7 @@ from holdfast.ledger.verify import Verification
 from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform
 from holdfast.wire.project import ProjectRequest
+from tests.support.ledger import unguarded
 
 COUNT = 600
 TARGET = 300
@@ -62,13 +63,8 @@ class Log:
 
     def change(self, statement: str, **values: Any) -> None:
         """Change rows as somebody does who owns the database, its triggers and constraints."""
-        for table in ("audit_event", "ledger_leaf", "ledger_checkpoint", "ledger_head"):
-            self.sql.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-        try:
+        with unguarded(self.sql):
             self.sql.execute(text(statement), values)
-        finally:
-            for table in ("audit_event", "ledger_leaf", "ledger_checkpoint", "ledger_head"):
-                self.sql.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from holdfast.ledger.verify import Verification
 from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform
 from holdfast.wire.project import ProjectRequest
-from tests.support.ledger import checked_by_others
+from tests.support.ledger import checked_by_others, forget
 from tests.support.softhsm import EMPTY, PIN, Token, token_in
 
 NAME = "example.org/log"
@@ -219,14 +219,3 @@ def run(environment: dict[str, str], *words: str) -> str:
     done = subprocess.run([HOLDFAST, *words], capture_output=True, text=True, check=False, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def forget(owner_sql: Any) -> None:
-    """Let the database know no log, as if it had been made without one."""
-    for table in ("ledger_leaf", "ledger_checkpoint", "ledger_head"):
-        owner_sql.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-    owner_sql.execute(text("DELETE FROM ledger_leaf"))
-    owner_sql.execute(text("DELETE FROM ledger_checkpoint"))
-    owner_sql.execute(text("UPDATE ledger_head SET size = 0, cursor_xid = '0'"))
-    for table in ("ledger_leaf", "ledger_checkpoint", "ledger_head"):
-        owner_sql.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))

@@ -27,7 +27,7 @@ from holdfast.ledger.verify import Verification
 from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform
 from holdfast.wire.project import ProjectRequest
-from tests.support.ledger import checked_by_others
+from tests.support.ledger import checked_by_others, forget
 
 DRIVER = """
 import os, signal, sys, threading
@@ -106,13 +106,7 @@ class Ledger:
 def ledger(
     platform: Platform, platform_env: dict[str, str], admin: GovernanceService, owner_sql: Any, tmp_path: Path
 ) -> Ledger:
-    for table in ("ledger_leaf", "ledger_checkpoint", "ledger_head"):
-        owner_sql.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-    owner_sql.execute(text("DELETE FROM ledger_leaf"))
-    owner_sql.execute(text("DELETE FROM ledger_checkpoint"))
-    owner_sql.execute(text("UPDATE ledger_head SET size = 0, cursor_xid = '0'"))
-    for table in ("ledger_leaf", "ledger_checkpoint", "ledger_head"):
-        owner_sql.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))
+    forget(owner_sql)
     signer = FileSigner.make("example.org/log", tmp_path / "log.key")
     environment = {
         **platform_env,

@@ -21,9 +21,7 @@ from botocore.exceptions import ClientError
 from demo.platform import surrounded
 
 from holdfast.core.errors import HoldfastError, IntegrityViolation, InvalidRequest, NotFound, Unavailable
-from holdfast.core.merkle import leaf_hash
 from holdfast.core.note import Checkpoint, open_checkpoint, signed
-from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, bundle_path, packed
 from holdfast.ledger.configured import place_of
 from holdfast.ledger.copies import Copier
 from holdfast.ledger.keys import FileSigner, is_signed
@@ -37,7 +35,7 @@ from holdfast.service.governance import GovernanceService
 from holdfast.settings import LedgerSettings, Platform
 from holdfast.wire.project import ProjectRequest
 from tests.support.forward import Forwarder
-from tests.support.ledger import checked_by_others
+from tests.support.ledger import checked_by_others, log_of
 from tests.support.s3 import REGION, S3Server
 from tests.support.server import free_ports
 
@@ -164,17 +162,9 @@ def test_a_log_that_is_made_anew_with_the_key_contradicts_the_copy(
     other = DirectoryPlace(tmp_path / "other")
     shown = [content for _, content in worm.below("checkpoints")]
     root = open_checkpoint(shown[-1].decode(), [signer.key], is_signed).root
-    entries = [b'{"another":%d}' % number for number in range(size)]
-    edge, files = Edge(), {}
-    for start in range(0, size, WIDTH):
-        bundle = entries[start : start + WIDTH]
-        files[bundle_path(start // WIDTH, len(bundle))] = packed(bundle)
-    for entry in entries:
-        files.update((tile.path, content) for tile, content in edge.append(leaf_hash(entry)))
-    files.update((tile.path, content) for tile, content in edge.partial())
-    assert edge.root() != root
-    note = signed(str(Checkpoint(signer.key.name, size, edge.root())), (signer.key, signer.sign))
-    other.write({**files, CHECKPOINT: note.encode()})
+    files, notes = log_of([b'{"another":%d}' % number for number in range(size)], signer)
+    assert open_checkpoint(notes[size], [signer.key], is_signed).root != root
+    other.write(files)
     assert verified(other, signer) == []
     found = verified(other, signer, copies=[worm])
     assert len(found) == len(shown)

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.core.merkle import leaf_hash
-from holdfast.core.note import Checkpoint, signed
-from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, bundle_path, packed, unpacked
+from holdfast.core.tiles import WIDTH, bundle_path, packed, unpacked
 from holdfast.ledger import verify
 from holdfast.ledger.chunk import CHUNK
 from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.place import DirectoryPlace
 from holdfast.ledger.verify import Verification
+from tests.support.ledger import log_of
 
 SIZE = CHUNK + 2 * WIDTH + 7
 KNOWN = (1, 255, 256, 257, 5000, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + WIDTH, CHUNK + WIDTH + 3, SIZE)
@@ -30,23 +29,12 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> FileSigner:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, signer: FileSigner) -> tuple[Path, dict[str, str]]:
     """A log, and the checkpoints of some sizes that it has had on the way."""
-    root, edge, known = tmp_path_factory.mktemp("log"), Edge(), {}
-    files: dict[str, bytes] = {}
-    entries = [b'{"number":%d}' % number for number in range(SIZE)]
-    for start in range(0, SIZE, WIDTH):
-        bundle = entries[start : start + WIDTH]
-        files[bundle_path(start // WIDTH, len(bundle))] = packed(bundle)
-    for entry in entries:
-        files.update((tile.path, content) for tile, content in edge.append(leaf_hash(entry)))
-        if edge.size in KNOWN:
-            checkpoint = Checkpoint(signer.key.name, edge.size, edge.root())
-            known[f"of {edge.size}"] = signed(str(checkpoint), (signer.key, signer.sign))
-    files.update((tile.path, content) for tile, content in edge.partial())
-    files[CHECKPOINT] = known[f"of {SIZE}"].encode()
+    root = tmp_path_factory.mktemp("log")
+    files, notes = log_of([b'{"number":%d}' % number for number in range(SIZE)], signer, KNOWN)
     for path, content in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
-    return root, known
+    return root, {f"of {size}": note for size, note in notes.items()}
 
 
 def opened(root: Path) -> tuple[DirectoryPlace, None]:

@@ -27,6 +27,7 @@ from holdfast_plugins.airflow_changes.users import claimed_task, user_is_known
 from holdfast_plugins.api.routing import in_thread
 from holdfast_plugins.denials import NOBODY, printable
 from holdfast_plugins.errors import problem_of
+from holdfast_plugins.reply import Reply
 
 logger = logging.getLogger("holdfast.airflow")
 
@@ -154,7 +155,7 @@ class RecordCalls:
                 return
         else:
             body = b""
-        reply = _Reply(send, scope, receive, partial(self._answer, call, kind, body))
+        reply = Reply(send, scope, receive, partial(self._answer, call, kind, body))
         token = CAUSE.set(call.cause)
         try:
             await self._app(scope, receive, reply)
@@ -262,29 +263,6 @@ class RecordCalls:
                 outcome=Outcome.SUCCEEDED if is_in else Outcome.REFUSED,
             )
         )
-
-
-class _Reply:
-    """Sends what the application answers, once the answer is on record; else a problem document in its place."""
-
-    def __init__(self, send: Send, scope: Scope, receive: Receive, record: Callable[[Message, Scope], Any]) -> None:
-        self._send, self._scope, self._receive, self._record = send, scope, receive, record
-        self.is_begun = False
-        self._is_replaced = False
-
-    async def __call__(self, message: Message) -> None:
-        """Send one message."""
-        if self._is_replaced:
-            return
-        if message["type"] == "http.response.start":
-            try:
-                await self._record(message, self._scope)
-            except HoldfastError as error:
-                self._is_replaced = self.is_begun = True
-                await problem_of(error)(self._scope, self._receive, self._send)
-                return
-            self.is_begun = True
-        await self._send(message)
 
 
 def _token(request: Request) -> str | None:

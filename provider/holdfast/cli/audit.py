@@ -112,7 +112,11 @@ def verify(
         session.present.progress("events"),
         again,
     )
-    found = look.verify()
+    try:
+        found = look.verify()
+    finally:
+        if engine is not None:
+            engine.dispose()
     session.present.record(found)
     if found.findings:
         raise IntegrityViolation(

@@ -5,7 +5,6 @@ ends, the next one begins where the cursor is: what was handed over and not reco
 """
 
 import logging
-import os
 import random
 import threading
 import time
@@ -18,13 +17,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from holdfast.core.backoff import back_off
 from holdfast.core.errors import IntegrityViolation, InvalidRequest, StateConflict, Unavailable
-from holdfast.core.ids import uuid7
 from holdfast.export.config import AnySinkSettings
 from holdfast.export.cursor import Cursor, known_sink
 from holdfast.export.feed import Feed
 from holdfast.export.payload import line_of
 from holdfast.export.record import ALTERED, MALFORMED
 from holdfast.export.sink import Batch, Refused, Sink
+from holdfast.service.event import new_id
 from holdfast.service.refusals import translate
 from holdfast.store.engine import read_only
 from holdfast.store.turn import STANDSTILL_S, take_turn
@@ -148,9 +147,8 @@ class Exporter:
         self._refusals += 1
         if self._refusals > REFUSALS:
             return self._failed(f"{reason}, as to the {REFUSALS} batches before; it is asked again")
-        letter = uuid7(time.time_ns() // 1_000_000, os.urandom(10))
         after = batch.last + 1
-        self._cursor.pass_over(letter, batch.first, after, batch.records[-1].leaf_hash, reason)
+        self._cursor.pass_over(new_id(), batch.first, after, batch.records[-1].leaf_hash, reason)
         logger.error("sink %s has refused events %d to %d: %s", self.name, batch.first, batch.last, reason)
         return timedelta(0)
 

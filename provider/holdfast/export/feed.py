@@ -20,6 +20,7 @@ from holdfast.core.note import Checkpoint
 from holdfast.core.tiles import CHECKPOINT, WIDTH, Tile, bundle_path, unpacked
 from holdfast.export.record import ALTERED, ERASED, MALFORMED, Record, is_event
 from holdfast.ledger.place import Place
+from holdfast.ledger.shown import root_kept
 from holdfast.store.engine import read_only
 from holdfast.store.prepared import Prepared
 
@@ -52,9 +53,7 @@ class Feed:
             return Checkpoint("", 0, bytes(32)), ""
         found = Checkpoint.unchecked(note)
         if found.size not in (0, self._checked):
-            with read_only(self._engine) as connection:
-                root = _ROOT.scalar(connection, {"size": found.size})
-            if root != found.root:
+            if root_kept(self._engine, found.size) != found.root:
                 raise IntegrityViolation(
                     f"the log is published with {found.size} events, and the database has no such checkpoint",
                     remedy="`holdfast audit verify` says what is not as it was; nothing is exported until then",
@@ -157,7 +156,6 @@ def _event_of(row: Any) -> tuple[str | None, dict[str, Any]]:
     return None, document
 
 
-_ROOT = Prepared(text("SELECT root FROM ledger_checkpoint WHERE size = :size"))
 _RECORDED = Prepared(
     text("SELECT e.recorded_at FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id WHERE l.index = :index")
 )

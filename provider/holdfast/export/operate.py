@@ -1,6 +1,5 @@
 """What people do to the export: sinks are added, paused and resumed, and get events once more. Each with its audit event."""
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -11,12 +10,12 @@ from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
 from holdfast.core.backoff import back_off
 from holdfast.core.errors import InvalidRequest, StateConflict, Unavailable
-from holdfast.core.ids import uuid7
 from holdfast.export.config import AnySinkSettings
 from holdfast.export.cursor import begin, close_dead_letters, dead_letters_of, known_sink, published_size, set_paused
 from holdfast.export.exporter import batch_of
 from holdfast.export.feed import Feed
 from holdfast.export.sink import Refused, Sink
+from holdfast.service.event import new_id
 from holdfast.service.transaction import Change, Transactions
 from holdfast.wire.export import DeadLetter, Replay, SinkChange
 
@@ -143,9 +142,8 @@ class Replayer:
                     f"there are no events {first} to {last}: the log is published up to event {size - 1}",
                     remedy="Give the first and the last index of the range",
                 )
-        identity = uuid7(time.time_ns() // 1_000_000, os.urandom(10))
         events = sum(last + 1 - first for first, last in ranges)
-        replay = Replay(id=identity, sink=self.name, ranges=ranges, events=events)
+        replay = Replay(id=new_id(), sink=self.name, ranges=ranges, events=events)
         self.operations.announce(replay, reason)
         return replay
 

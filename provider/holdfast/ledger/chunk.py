@@ -10,7 +10,7 @@ from holdfast.core.errors import IntegrityViolation, NotFound
 from holdfast.core.merkle import HASH_BYTES, Frontier, full_subtrees
 from holdfast.core.tiles import WIDTH, Tile, bundle_path, levels_of, unpacked
 from holdfast.ledger.place import Place
-from holdfast.ledger.rows import compare_rows
+from holdfast.ledger.rows import Found, compare_rows
 from holdfast.wire.ledger import LedgerFinding
 
 CHUNK = WIDTH * WIDTH
@@ -56,10 +56,10 @@ def look_at(log: Place, engine: Engine | None, begin: int, end: int, sizes: Sequ
     due = sorted(sizes, reverse=True)
     for start in range(begin, end, WIDTH):
         width = min(WIDTH, end - start)
-        bundle = _bundle(log, start, width, seen)
+        bundle = _bundle(log, start, width, seen.found)
         levels = levels_of([sha256(b"\0" + entry).digest() for entry in bundle])
         if len(bundle) == width:
-            compare_tile(log, Tile(0, start // WIDTH, width), b"".join(levels[0]), seen, start)
+            compare_tile(log, Tile(0, start // WIDTH, width), b"".join(levels[0]), seen.found, start)
         while due and due[-1] <= start + len(bundle):
             size = due.pop()
             within = [levels[level][index] for level, index in full_subtrees(0, size - start)]
@@ -75,45 +75,45 @@ def look_at(log: Place, engine: Engine | None, begin: int, end: int, sizes: Sequ
             pass
         seen.subtrees = tops.hashes
     if full and seen.size == end - begin:
-        compare_tile(log, Tile(1, begin // CHUNK, len(full)), b"".join(full), seen)
+        compare_tile(log, Tile(1, begin // CHUNK, len(full)), b"".join(full), seen.found)
     if engine is not None:
         seen.rows = compare_rows(engine, begin, entries, seen.found)
     return seen
 
 
-def compare_tile(log: Place, tile: Tile, content: bytes, seen: Chunk, begin: int | None = None) -> None:
+def compare_tile(log: Place, tile: Tile, content: bytes, found: Found, begin: int | None = None) -> None:
     """Compare a tile with what it has to hold.
 
     Args:
         log: where it is read.
         tile: which one.
         content: its hashes.
-        seen: gets the finding.
+        found: told the index and what does not fit.
         begin: index of the tile's first leaf, of a tile of leaves; of a higher level, entries or the tiles below tell where.
     """
     try:
-        found = log.read(tile.path)
+        shown = log.read(tile.path)
     except NotFound:
-        found = b""
-    if found == content:
+        shown = b""
+    if shown == content:
         return
-    what = f"{tile.path} is not the tile of the log's entries" if found else f"{tile.path} is not there"
+    what = f"{tile.path} is not the tile of the log's entries" if shown else f"{tile.path} is not there"
     first = next(
         place
         for place in range(tile.width)
-        if found[place * HASH_BYTES :][:HASH_BYTES] != content[place * HASH_BYTES :][:HASH_BYTES]
+        if shown[place * HASH_BYTES :][:HASH_BYTES] != content[place * HASH_BYTES :][:HASH_BYTES]
     )
-    seen.found(begin + first if begin is not None else None, what)
+    found(begin + first if begin is not None else None, what)
 
 
-def _bundle(log: Place, start: int, width: int, seen: Chunk) -> list[bytes]:
+def _bundle(log: Place, start: int, width: int, found: Found) -> list[bytes]:
     """Return the entries of a bundle that can be read."""
     path = bundle_path(start // WIDTH, width)
     try:
         bundle = unpacked(log.read(path))
     except (NotFound, IntegrityViolation) as error:
-        seen.found(start, f"{path}: {error.message}")
+        found(start, f"{path}: {error.message}")
         return []
     if len(bundle) != width:
-        seen.found(start + min(len(bundle), width), f"{path} has {len(bundle)} entries")
+        found(start + min(len(bundle), width), f"{path} has {len(bundle)} entries")
     return bundle[:width]

@@ -15,7 +15,7 @@ from holdfast.core.merkle import leaf_hash
 from holdfast.core.note import Check, Checkpoint, VerifierKey, signed
 from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, bundle_path, packed
 from holdfast.ledger.place import Place
-from holdfast.ledger.shown import shown_at
+from holdfast.ledger.shown import root_kept, shown_at
 from holdfast.ports import Signer
 from holdfast.store.engine import read_only
 from holdfast.store.prepared import Prepared
@@ -124,9 +124,7 @@ class Publisher:
         note = signed(said, *((signer.key, signer.sign) for signer in self._signers))
         with self._engine.begin() as connection:
             _KEEP.all(connection, {"size": edge.size, "root": root, "note": note})
-        with read_only(self._engine) as connection:
-            kept = _KEPT.one(connection, {"size": edge.size})
-        if kept.root != root:
+        if root_kept(self._engine, edge.size) != root:
             raise IntegrityViolation(
                 f"there is another checkpoint of size {edge.size} already, and the events are not those that it was made of",
                 remedy="Find out who changed the database; nothing is published until then",
@@ -143,7 +141,6 @@ class Publisher:
 
 _SIZE = Prepared(text("SELECT size FROM ledger_head"))
 _LAST = Prepared(text("SELECT size, root, note FROM ledger_checkpoint ORDER BY size DESC LIMIT 1"))
-_KEPT = Prepared(text("SELECT size, root, note FROM ledger_checkpoint WHERE size = :size"))
 _KEEP = Prepared(
     text(
         "INSERT INTO ledger_checkpoint (size, root, note) VALUES (:size, CAST(:root AS bytea), :note) ON CONFLICT DO NOTHING"

@@ -38,12 +38,9 @@ def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Fo
 
 
 def _compare(begin: int, entries: Sequence[bytes], rows: list[Any], found: Found) -> int:
-    # The row of each entry, in order, is the usual case; one by one is looked where it is not.
-    by_index = rows if len(rows) == len(entries) else None
-    missing = None if by_index is not None else {row[0]: row for row in rows}
-    for place, entry in enumerate(entries):
-        index = begin + place
-        row = by_index[place] if by_index is not None else (missing or {}).get(index)
+    by_index = {row[0]: row for row in rows}
+    for index, entry in enumerate(entries, begin):
+        row = by_index.get(index)
         if row is None or row[1] is None:
             found(index, f"event {index} is not in the database")
             continue

@@ -47,10 +47,15 @@ def size_at(place: Place) -> int:
         return 0
 
 
-def _check_known(place: Place, shown: Checkpoint, engine: Engine) -> None:
+def root_kept(engine: Engine, size: int) -> bytes | None:
+    """Return the root of the checkpoint of a size that the database has kept, None where it has kept none."""
     with read_only(engine) as connection:
-        kept = _KEPT.scalar(connection, {"size": shown.size})
-    if shown.size and kept != shown.root:
+        root: bytes | None = _KEPT.scalar(connection, {"size": size})
+    return root
+
+
+def _check_known(place: Place, shown: Checkpoint, engine: Engine) -> None:
+    if shown.size and root_kept(engine, shown.size) != shown.root:
         raise IntegrityViolation(
             f"the log was published in {place} with {shown.size} events, and the database does not know that checkpoint: it is"
             " older than the log, or another",

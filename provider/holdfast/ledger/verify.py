@@ -146,17 +146,12 @@ class Verification:
         """Add a full chunk to the tree over chunks, whose tiles are the log's from the second level on."""
         [root] = chunk.subtrees
         for tile, content in edge.append(root):
-            self._compare_tile(Tile(tile.level + 2, tile.index, tile.width), content)
+            compare_tile(self._log, Tile(tile.level + 2, tile.index, tile.width), content, self._found)
 
     def _compare_partial(self, edge: Edge, size: int) -> None:
         if edge.size == size // CHUNK:
             for tile, content in edge.partial():
-                self._compare_tile(Tile(tile.level + 2, tile.index, tile.width), content)
-
-    def _compare_tile(self, tile: Tile, content: bytes) -> None:
-        seen = Chunk(0)
-        compare_tile(self._log, tile, content, seen)
-        self.findings += seen.findings
+                compare_tile(self._log, Tile(tile.level + 2, tile.index, tile.width), content, self._found)
 
     def _lacks(self, one: Known, size: int) -> None:
         self._found(size, f"{one[1]} is of {one[0]} events, and the log has {size}")
