@@ -70,12 +70,11 @@ class Copier:
             except IntegrityViolation as error:
                 self.violation = error
                 return
-            except HoldfastError as error:
-                if failing != error.message:
-                    logger.warning("the copy %s gets no checkpoints now: %s", self.place, error)
-                failing = error.message
-            except Exception as error:  # noqa: BLE001 - the database is the sequencer's to complain of
-                failing = failing or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - whatever it is, a copy that silently gets nothing is worth nothing
+                reason = str(error) if isinstance(error, HoldfastError) else type(error).__name__
+                if failing != reason:
+                    logger.warning("the copy %s gets no checkpoints now: %s", self.place, reason)
+                failing = reason
             else:
                 if failing:
                     logger.warning("the copy %s has every checkpoint again", self.place)
