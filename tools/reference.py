@@ -24,7 +24,7 @@ from holdfast.export.ocsf import VERSION as OCSF_VERSION
 from holdfast.export.rfc5424 import LOG_AUDIT
 from holdfast.export.webhook import FORMAT as BATCH_FORMAT
 from holdfast.ports import MAX_LIMIT
-from holdfast.settings import ExportSettings, LedgerSettings, OwnerSettings, Settings
+from holdfast.settings import DisposerSettings, ExportSettings, LedgerSettings, OwnerSettings, Settings
 from holdfast_plugins.airflow_changes.tables import TABLES
 from holdfast_plugins.app import MOUNT, describe
 from holdfast_plugins.openapi import document
@@ -109,6 +109,12 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.EXPORT_SINK_PAUSED: "A sink gets no events until it is resumed; the event has the index that is next.",
     AuditAction.EXPORT_SINK_RESUMED: "A paused sink gets events again; the event has the index that is next.",
     AuditAction.EXPORT_SINK_REPLAYED: "Events were about to be sent to a sink once more; the event has the ranges of their indexes.",
+    AuditAction.AUDIT_RETENTION_DEFINED: "It was said for how long events of a class are kept; the event has the period and the quota.",
+    AuditAction.AUDIT_SEGMENT_SEALED: "A segment of the audit trail takes no more events, and each of them is as it is in the log; the event has "
+    "their number, their indexes and their root.",
+    AuditAction.AUDIT_SEGMENT_DISPOSED: "The events of a segment have gone: the certificate, with their number, their indexes, their root and "
+    "the rule.",
+    AuditAction.AUDIT_EVENT_ERASED: "What an event says, and about whom, has gone; the event has its index, its action and its commitment.",
 }
 
 
@@ -120,6 +126,7 @@ def settings_page() -> str:
             **Settings.model_fields,
             **OwnerSettings.model_fields,
             **LedgerSettings.model_fields,
+            **DisposerSettings.model_fields,
             **ExportSettings.model_fields,
         }.items()
     ]

@@ -207,6 +207,15 @@ class OwnerSettings(_Environment):
     owner_url: DatabaseUrl = Field(description="PostgreSQL URL of the owner role, postgresql+psycopg://…")
 
 
+class DisposerSettings(_Environment):
+    """What a process needs to know that disposes of audit events, and nothing else does: it may not read what is in them."""
+
+    disposer_url: DatabaseUrl = Field(
+        description="PostgreSQL URL of a login with the disposer role, postgresql+psycopg://…, for `holdfast ledger retain` and "
+        "`holdfast audit erase`"
+    )
+
+
 class LedgerSettings(_Places):
     """What the audit ledger needs to know: where the log is, and, for who extends it, its keys."""
 

@@ -23,6 +23,7 @@ PLATFORM = {
     ("POST", "/v1/bindings/{binding}/revoke"): P.BINDING_WRITE,
     ("GET", "/v1/audit-events"): P.AUDIT_READ,
     ("GET", "/v1/audit-proofs"): P.AUDIT_READ,
+    ("GET", "/v1/ledger/segments"): P.AUDIT_READ,
     ("GET", "/v1/ledger/status"): P.AUDIT_READ,
 }
 PROJECT = {

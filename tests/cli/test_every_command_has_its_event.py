@@ -114,6 +114,7 @@ HARMLESS: dict[str, Given] = {
     "db check": lambda s, _: (),
     "store check": lambda s, _: (),
     "ledger status": lambda s, _: (),
+    "ledger segments": lambda s, _: (),
     "ledger key": lambda s, path: ("example.org/log", path / "log.key"),
     "audit verifier": lambda s, _: (),
 }
@@ -127,6 +128,9 @@ ELSEWHERE = {
     "reconcile apply": "each item by its own event over the API (tests/kubernetes, tests/contract)",
     "audit prove": "needs a log; that it leaves the event of a sensitive read is shown over the API (tests/api)",
     "audit verify": "reads the log's files and the database by the service's own login, whose owner can read them anyway",
+    "ledger retain": "needs a disposer's login and a log; each segment by its own event (tests/integration/test_segments.py)",
+    "audit erase": "the same",
+    "ledger keep": "opens the database; leaves its event (tests/cli/test_ledger.py)",
     "ledger run": "extends the log and changes no record (tests/integration)",
     "export run": "adds its sinks, each by its own event (tests/export/test_delivery.py)",
     "export pause": "needs a sink; leaves its event (tests/export/test_delivery.py)",

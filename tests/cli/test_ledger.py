@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from holdfast.service.governance import GovernanceService
 from holdfast.wire.project import ProjectRequest
 from tests.support.command_line import HOLDFAST, holdfast, said
+from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,35 @@ def test_a_key_that_others_may_read_and_a_key_that_is_there_already_are_refused(
     content = path.read_text()
     assert holdfast(environment, "ledger", "key", "example.org/other", str(path)).returncode == 2
     assert path.read_text() == content
+
+
+def test_events_are_kept_as_long_as_it_was_said_and_one_is_erased(
+    environment: dict[str, str], running: dict[str, Any], database: tuple[str, str], postgres: PostgresServer
+) -> None:
+    name = str(make_url(database[0]).database)
+    login = postgres.create_login(f"{name}_disposer", member_of="holdfast_disposer")
+    disposer = {**environment, "HOLDFAST_DISPOSER_URL": postgres.url(name, login)}
+    rule = said(environment, "ledger", "keep", "login", "--days", "365", "--quota", "1000", "--reason", "the law")
+    assert (rule["event_class"], rule["period_days"], rule["quota"]) == ("login", 365, 1000)
+    found = said(environment, "ledger", "segments")
+    assert [one["next"] for one in found["segments"]] == ["keep"] * 6
+    assert found["retention"] == [rule]
+    defined = said(environment, "audit", "list", "--platform", "--direct", "--action", "audit_retention.defined")[
+        "items"
+    ]
+    assert [(one["target_id"], one["content"]) for one in defined] == [("login", {"period_days": 365, "quota": 1000})]
+    assert "it is open" in holdfast(environment, "ledger", "segments").stdout
+    assert said(disposer, "ledger", "retain") == {"outcomes": []}
+    event = said(environment, "audit", "list", "--platform", "--direct", "--action", "project.created")["items"][-1]
+    refused = holdfast(disposer, "audit", "erase", event["id"], "--reason", "asked for")
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    erased = said(disposer, "audit", "erase", event["id"], "--reason", "asked for", "--yes")
+    assert erased["event"] == event["id"]
+    shown = said(environment, "audit", "list", "--platform", "--direct", "--action", "project.created")["items"][-1]
+    assert (shown["id"], shown["initiator"], shown["content"]) == (event["id"], "erased", {})
+    assert shown["erased_at"]
+    missing = holdfast(environment, "ledger", "retain")
+    assert (missing.returncode, "HOLDFAST_DISPOSER_URL" in missing.stderr) == (2, True)
 
 
 def test_a_log_that_nobody_extends_is_behind_and_the_exit_code_says_so(

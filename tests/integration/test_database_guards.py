@@ -8,6 +8,10 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from holdfast.core.access import Caller
+from holdfast.core.audit import EventClass
+from holdfast.ops.segments import define_retention
+from holdfast.service.transaction import Transactions
 from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.model import DecisionRequest, Promotion
@@ -15,11 +19,14 @@ from tests.support.export import export_something
 from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
+OTHER_KEYS = {"is_only": "false", "segment": "segment + 1000"}
 TABLES = sorted(table.name for table in Table.metadata.sorted_tables)
 ROLES = ("holdfast_service", "holdfast_disposer", "holdfast_reader", "holdfast_auditor")
 SECRET = {"audit_event", "idempotency_reply", "service_token"}
 MUTABLE = {
     "artifact",
+    "audit_event",
+    "audit_segment",
     "dataset_version",
     "export_dead_letter",
     "export_sink",
@@ -39,9 +46,13 @@ def expected(role: str, verb: str, table: str) -> bool:
         case "holdfast_service", "SELECT":
             return True
         case "holdfast_service", "INSERT":
-            return table != "ledger_head"
+            return table not in ("ledger_head", "audit_segment")
         case "holdfast_service", "UPDATE":
-            return table in MUTABLE
+            return table in MUTABLE and not table.startswith("audit_")
+        case "holdfast_disposer", "SELECT":
+            return table.startswith(("audit_", "ledger_")) or table == "export_sink"
+        case "holdfast_disposer", "INSERT":
+            return table == "audit_event"
         case "holdfast_reader", "SELECT":
             return table not in SECRET
         case "holdfast_auditor", "SELECT":
@@ -73,6 +84,7 @@ def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPath
 
     story.mia.projects.create_token(story.project, TokenRequest(name="worker", scope=["run.write"]))
     export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
+    define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
     return story
 
 
@@ -98,7 +110,7 @@ def test_not_even_the_owner_changes_or_removes_a_row(
     statement = {
         "UPDATE": f"UPDATE {table} SET {key} = {key}"
         if table not in MUTABLE
-        else f"UPDATE {table} SET {key} = {'false' if key == 'is_only' else 'gen_random_uuid()'}",
+        else f"UPDATE {table} SET {key} = {OTHER_KEYS.get(key, 'gen_random_uuid()')}",
         "DELETE": f"DELETE FROM {table}",
         "TRUNCATE": f"TRUNCATE {table} CASCADE",
     }[verb]

@@ -20,7 +20,9 @@ from tests.support.story import Story
 
 SET_BY_DATABASE = {
     "alias_assignment": {"valid_from", "recorded_at"},
-    "audit_event": {"recorded_at", "xid"},
+    "audit_event": {"recorded_at", "xid", "erased_at"},
+    "audit_retention": {"defined_at"},
+    "audit_segment": {column.name for column in Table.metadata.tables["holdfast.audit_segment"].columns},
     "export_dead_letter": {"replayed_at"},
     "export_sink": {"leaf_hash", "delivered_at", "error", "failing_since", "paused_at"},
     "ledger_checkpoint": {"signed_at"},

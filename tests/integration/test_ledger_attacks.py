@@ -158,7 +158,12 @@ def reorder(log: Log) -> None:
     first, second = log.event(TARGET).id, log.event(TARGET + 1).id
     log.change("DELETE FROM ledger_leaf WHERE index IN (:a, :b)", a=TARGET, b=TARGET + 1)
     log.change(
-        "INSERT INTO ledger_leaf VALUES (:a, :second), (:b, :first)", a=TARGET, b=TARGET + 1, first=first, second=second
+        "INSERT INTO ledger_leaf SELECT CASE id WHEN :second THEN :a ELSE :b END, id, segment FROM audit_event"
+        " WHERE id IN (:first, :second)",
+        a=TARGET,
+        b=TARGET + 1,
+        first=first,
+        second=second,
     )
 
 
@@ -170,7 +175,9 @@ def insert(log: Log) -> None:
         " content, salt, commitment FROM audit_event WHERE id = :id",
         id=event.id,
     )  # fmt: skip
-    log.change("INSERT INTO ledger_leaf SELECT :index, id FROM audit_event WHERE initiator = 'mia'", index=TARGET)
+    log.change(
+        "INSERT INTO ledger_leaf SELECT :index, id, segment FROM audit_event WHERE initiator = 'mia'", index=TARGET
+    )
 
 
 def truncate_the_tail(log: Log) -> None:

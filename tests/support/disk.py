@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -68,21 +68,26 @@ def events_on_a_small_disk(postgres: PostgresServer, owner: Connection, size_byt
         account = postgres.directory.stat()
         shutil.chown(place, account.st_uid, account.st_gid)
         postgres.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+        # What holds rows: the parts that the segments of the trail lie in, and their indexes.
+        parts = owner.scalars(
+            text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'holdfast.audit_event'::regclass")
+        ).all()
         indexes = owner.scalars(
-            text("SELECT indexname FROM pg_indexes WHERE schemaname = 'holdfast' AND tablename = 'audit_event'")
+            text("SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = ANY (CAST(:parts AS regclass[]))"),
+            {"parts": parts},
         ).all()
         try:
-            _move(owner, indexes, "small")
+            _move(owner, parts, indexes, "small")
             disk = EventDisk(directory)
             yield disk
             disk.free()
         finally:
             EventDisk(directory).free()
-            _move(owner, indexes, "pg_default")
+            _move(owner, parts, indexes, "pg_default")
             postgres.execute("DROP TABLESPACE small")
 
 
-def _move(owner: Connection, indexes: object, place: str) -> None:
-    owner.execute(text(f"ALTER TABLE holdfast.audit_event SET TABLESPACE {place}"))
-    for name in indexes:  # type: ignore[attr-defined]
-        owner.execute(text(f"ALTER INDEX holdfast.{name} SET TABLESPACE {place}"))
+def _move(owner: Connection, tables: Sequence[str], indexes: Sequence[str], place: str) -> None:
+    for kind, names in (("TABLE", tables), ("INDEX", indexes)):
+        for name in names:
+            owner.execute(text(f"ALTER {kind} {name} SET TABLESPACE {place}"))

@@ -6,9 +6,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
-from holdfast.core.audit import SALT_SIZE_BYTES, commitment
+from holdfast.core.audit import SALT_SIZE_BYTES, class_of, commitment
 from holdfast.core.ids import uuid7
 from holdfast.store.tables import AuditEventRow
 from holdfast.wire.canonical import event_bytes
@@ -56,4 +56,5 @@ def write_events(engine: Engine, count: int, **more: Any) -> None:
     for begin in range(0, count, AT_ONCE):
         rows = [event_row(**more) for _ in range(min(AT_ONCE, count - begin))]
         with engine.begin() as connection:
-            connection.execute(insert(AuditEventRow), rows)
+            segment = connection.scalar(text("SELECT current_segment(:class)"), {"class": class_of(rows[0]["action"])})
+            connection.execute(insert(AuditEventRow), [{**row, "segment": segment} for row in rows])

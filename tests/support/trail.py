@@ -42,7 +42,7 @@ def state_of(connection: Connection) -> dict[str, str]:
 @contextmanager
 def no_events(connection: Connection) -> Iterator[None]:
     """Let the service write no audit event for a while."""
-    columns = "(id, project, action, initiator, target_type, target_id, outcome, content, salt, commitment)"
+    columns = "(id, project, action, initiator, target_type, target_id, outcome, content, salt, commitment, segment)"
     connection.execute(text("REVOKE INSERT ON holdfast.audit_event FROM holdfast_service"))
     connection.execute(text(f"REVOKE INSERT {columns} ON holdfast.audit_event FROM holdfast_service"))
     try:

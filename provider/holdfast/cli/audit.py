@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from holdfast.cli.session import Cursor, Limit, group, session_of
+from holdfast.cli.session import Cursor, Limit, Reason, Yes, confirm, group, session_of
 from holdfast.cli.show import Output, columns
 from holdfast.core.audit import AuditAction
 from holdfast.core.errors import InvalidRequest
@@ -124,6 +124,25 @@ def verify(
             f" {found.first_bad_index}",
             remedy="Keep everything as it is, and compare with copies and with what auditors have kept",
         )
+
+
+@commands.command()
+def erase(
+    context: typer.Context,
+    event: Annotated[UUID, typer.Argument(help="The audit event's id.")],
+    reason: Reason = "",
+    yes: Yes = False,
+) -> None:
+    """Erase what an event says, and about whom, because the law asks for it: its time, its action and every proof stay as they are.
+
+    The settings come from the environment (HOLDFAST_DISPOSER_URL, HOLDFAST_LEDGER_LOG). What sinks of the export, proofs and backups
+    hold already is not reached.
+    """
+    from holdfast.cli.ledger import disposing
+
+    confirm(f"What audit event {event} says is gone for ever.", is_confirmed=yes)
+    with disposing() as retention:
+        session_of(context).present.record(retention.erase(event, reason))
 
 
 @commands.command()

@@ -2,14 +2,26 @@
 
 import signal
 import threading
-from contextlib import closing
-from typing import Annotated
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli.session import group, session_of
+from holdfast.cli.session import Reason, direct_caller, group, session_of
+from holdfast.cli.show import columns
+from holdfast.core.audit import EventClass
 
-commands = group("The log that makes audit events evidence: its key, its sequencer, how far it has come.")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdfast.ops.segments import Retention
+
+commands = group(
+    "The log that makes audit events evidence: its key, its sequencer, how far it has come, how long events are kept."
+)
+
+_SEGMENTS = columns("segment", "event_class", "count", "oldest_at", "newest_at", "next", "until", "why")
+_OUTCOMES = columns("segment", "event_class", "step", "became", "says")
 
 
 @commands.command()
@@ -67,3 +79,92 @@ def status(context: typer.Context) -> None:
     session_of(context).present.record(found)
     if found.is_behind:
         raise typer.Exit(1)
+
+
+@commands.command()
+def segments(context: typer.Context) -> None:
+    """List the segments of the audit trail: what each holds, what happens to it next, and why."""
+    from holdfast.ledger.segments import segments_of
+    from holdfast.settings import DatabaseSettings
+    from holdfast.store.engine import open_engine, read_only
+
+    engine = open_engine(DatabaseSettings.load().database_url.get_secret_value(), pool_size=1)
+    try:
+        with read_only(engine) as connection:
+            found = segments_of(connection)
+    finally:
+        engine.dispose()
+    session_of(context).present.rows(found.segments, _SEGMENTS, found.model_dump(mode="json"))
+
+
+@commands.command()
+def keep(
+    context: typer.Context,
+    event_class: Annotated[EventClass, typer.Argument(metavar="CLASS", help="Of the events.")],
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=36_500, help="A segment goes when its newest event is older; for ever without."),
+    ] = None,
+    quota: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="A segment goes before its time when younger ones hold so many events; only denial, login, read.",
+        ),
+    ] = None,
+    reason: Reason = "",
+) -> None:
+    """Say for how long events of a class are kept from now on; without --days and --quota, for ever. Nothing goes by this alone.
+
+    What has to go goes by `holdfast ledger retain`, in whole segments.
+    """
+    from holdfast.ops.segments import define_retention
+    from holdfast.service.transaction import Transactions
+    from holdfast.settings import DatabaseSettings
+    from holdfast.store.engine import open_engine
+
+    engine = open_engine(DatabaseSettings.load().database_url.get_secret_value(), pool_size=1)
+    try:
+        rule = define_retention(Transactions(engine, direct_caller()), event_class, days, quota, reason)
+    finally:
+        engine.dispose()
+    session_of(context).present.record(rule)
+
+
+@commands.command()
+def retain(context: typer.Context) -> None:
+    """Close the segments that are full, seal those that take no more events, and dispose of those that no rule keeps.
+
+    The settings come from the environment (HOLDFAST_DISPOSER_URL, HOLDFAST_LEDGER_LOG). Running it again goes on where it was; what
+    waits is done by a later call. Ends with exit code 6 when a segment is not as it was recorded: it stays.
+    """
+    from holdfast.core.errors import IntegrityViolation
+    from holdfast.wire.ledger import Retained
+
+    present, outcomes = session_of(context).present, []
+    with disposing() as retention:
+        for outcome in retention.apply():
+            present.note(f"segment {outcome.segment}: {outcome.step} {outcome.became}, {outcome.says}")
+            outcomes.append(outcome)
+    found = Retained(outcomes=outcomes)
+    present.rows(found.outcomes, _OUTCOMES, found.model_dump(mode="json"))
+    if refused := [str(one.segment) for one in outcomes if one.became == "refused"]:
+        raise IntegrityViolation(
+            f"segments {', '.join(refused)} of the audit trail stay: they are not as they were recorded",
+            remedy="`holdfast audit verify` says what is not as it was",
+        )
+
+
+@contextmanager
+def disposing() -> "Iterator[Retention]":
+    """Yield what disposes of audit events, by the disposer's login."""
+    from holdfast.ops.segments import Retention
+    from holdfast.settings import DisposerSettings, LedgerSettings
+    from holdfast.store.engine import open_engine
+
+    log = LedgerSettings.load().log()
+    engine = open_engine(DisposerSettings.load().disposer_url.get_secret_value(), pool_size=2)
+    try:
+        yield Retention(engine, log, direct_caller())
+    finally:
+        engine.dispose()

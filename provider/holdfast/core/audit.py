@@ -58,6 +58,10 @@ class AuditAction(StrEnum):
     EXPORT_SINK_PAUSED = "export_sink.paused"
     EXPORT_SINK_RESUMED = "export_sink.resumed"
     EXPORT_SINK_REPLAYED = "export_sink.replayed"
+    AUDIT_RETENTION_DEFINED = "audit_retention.defined"
+    AUDIT_SEGMENT_SEALED = "audit_segment.sealed"
+    AUDIT_SEGMENT_DISPOSED = "audit_segment.disposed"
+    AUDIT_EVENT_ERASED = "audit_event.erased"
 
 
 class Outcome(StrEnum):
@@ -68,13 +72,14 @@ class Outcome(StrEnum):
 
 
 class EventClass(StrEnum):
-    """What events are kept apart by, so that many of one kind cannot crowd out the others."""
+    """What events are kept apart by, so that many of one kind cannot crowd out the others; what says that events have gone stays."""
 
     CHANGE = "change"
     AIRFLOW_CHANGE = "airflow_change"
     DENIAL = "denial"
     LOGIN = "login"
     READ = "read"
+    DISPOSAL = "disposal"
 
 
 _CLASSES = {
@@ -94,12 +99,18 @@ _CLASSES = {
     AuditAction.AIRFLOW_COMMAND_ENDED: EventClass.AIRFLOW_CHANGE,
     AuditAction.AIRFLOW_CHANGE_ANNOUNCED: EventClass.AIRFLOW_CHANGE,
     AuditAction.AIRFLOW_CHANGE_ENDED: EventClass.AIRFLOW_CHANGE,
+    AuditAction.AUDIT_RETENTION_DEFINED: EventClass.DISPOSAL,
+    AuditAction.AUDIT_SEGMENT_SEALED: EventClass.DISPOSAL,
+    AuditAction.AUDIT_SEGMENT_DISPOSED: EventClass.DISPOSAL,
+    AuditAction.AUDIT_EVENT_ERASED: EventClass.DISPOSAL,
 }
 
+_BY_NAME = {action.value: its_class for action, its_class in _CLASSES.items()}
 
-def class_of(action: AuditAction) -> EventClass:
-    """Return the class of events with this action; retention gives each its own quota."""
-    return _CLASSES.get(action, EventClass.CHANGE)
+
+def class_of(action: str) -> EventClass:
+    """Return the class of events with this action; retention keeps each in segments of its own."""
+    return _BY_NAME.get(action, EventClass.CHANGE)
 
 
 def commitment(salt: bytes, canonical: bytes) -> bytes:

@@ -160,6 +160,6 @@ _STATUS = text(
     FROM export_sink s
     CROSS JOIN (SELECT COALESCE(max(size), 0) AS size FROM ledger_checkpoint) p
     LEFT JOIN ledger_leaf l ON l.index = s.cursor AND s.cursor < p.size
-    LEFT JOIN audit_event e ON e.id = l.event_id ORDER BY s.name
+    LEFT JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment ORDER BY s.name
     """
 )

@@ -18,8 +18,9 @@ from holdfast.core.leaf import leaf_entry
 from holdfast.core.merkle import HASH_BYTES, leaf_hash
 from holdfast.core.note import Checkpoint
 from holdfast.core.tiles import CHECKPOINT, WIDTH, Tile, bundle_path, unpacked
-from holdfast.export.record import ALTERED, ERASED, MALFORMED, Record, is_event
+from holdfast.export.record import ALTERED, DISPOSED, ERASED, MALFORMED, Record, is_event
 from holdfast.ledger.place import Place
+from holdfast.ledger.segments import disposed_between
 from holdfast.ledger.shown import root_kept
 from holdfast.store.engine import read_only
 from holdfast.store.prepared import Prepared
@@ -69,12 +70,16 @@ class Feed:
         """
         with read_only(self._engine) as connection:
             rows = _ROWS.all(connection, {"begin": begin, "end": end, "bytes": BATCH_BYTES})
+            is_lacking = any(row.event_id is None for row in rows)
+            disposed = disposed_between(connection, begin, begin + len(rows)) if is_lacking else {}
         self._bundle = ("", [])  # what was damaged may have been mended
         previous = leaf_hash(self._entry(begin - 1, log.size)) if begin else None
         records = []
         for index, row in enumerate(rows, begin):
             record = _record(log.origin, index, previous, self._entry(index, log.size), row)
-            if record.left_out == ALTERED:
+            if record.left_out == ALTERED and row.event_id is None and index in disposed:
+                record = record.without_content(DISPOSED)
+            elif record.left_out == ALTERED:
                 self._check_entry(index, log.size, record.leaf_hash)
             records.append(record)
             previous = record.leaf_hash
@@ -157,7 +162,9 @@ def _event_of(row: Any) -> tuple[str | None, dict[str, Any]]:
 
 
 _RECORDED = Prepared(
-    text("SELECT e.recorded_at FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id WHERE l.index = :index")
+    text(
+        "SELECT e.recorded_at FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment WHERE l.index = :index"
+    )
 )
 # Every index has its row, whatever is gone; what is before an event in the batch is weighed, so that one at least is read.
 _ROWS = Prepared(
@@ -168,7 +175,7 @@ _ROWS = Prepared(
             sum(COALESCE(octet_length(e.content), 0)) OVER (ORDER BY n.index) - COALESCE(octet_length(e.content), 0) AS before
             FROM generate_series(CAST(:begin AS bigint), CAST(:end AS bigint) - 1) AS n (index)
             LEFT JOIN ledger_leaf l ON l.index = n.index AND l.index >= :begin AND l.index < :end
-            LEFT JOIN audit_event e ON e.id = l.event_id
+            LEFT JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment
         ) found WHERE before < :bytes ORDER BY index
         """
     )

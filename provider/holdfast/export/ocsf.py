@@ -30,8 +30,8 @@ VERBS = {
     **dict.fromkeys(
         ("approved", "archived", "bound", "changed", "executed", "finished", "moved", "paused", "quarantined"), UPDATE
     ),
-    **dict.fromkeys(("rejected", "resumed", "started", "unbound", "voided"), UPDATE),
-    **dict.fromkeys(("removed", "revoked"), DELETE),
+    **dict.fromkeys(("rejected", "resumed", "sealed", "started", "unbound", "voided"), UPDATE),
+    **dict.fromkeys(("disposed", "erased", "removed", "revoked"), DELETE),
     **dict.fromkeys(("announced", "answered", "attempted", "denied", "ended", "received", "refused"), OTHER),
 }
 """What the verb of an action is in OCSF; what is Other has its own name there, too."""

@@ -66,7 +66,11 @@ def objection(evidence: Any, event: Any) -> Optional[str]:
     if (hashed, leaf["index"]) != (evidence["leaf_hash"], evidence["index"]):
         return "its entry is not the one that is named"
     if event is None:
-        return None if evidence["left_out"] in ("size", "erased") else f"its event is left out: {evidence['left_out']}"
+        return (
+            None
+            if evidence["left_out"] in ("size", "erased", "disposed")
+            else f"its event is left out: {evidence['left_out']}"
+        )
     canonical = json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     commitment = "sha256:" + sha256(bytes.fromhex(evidence["salt"]), canonical).hexdigest()
     return None if (commitment, event["id"]) == (leaf["commitment"], leaf["event"]) else "its event is another one"

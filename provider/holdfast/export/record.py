@@ -14,9 +14,11 @@ FORMAT = "holdfast.export-record/1"
 
 SIZE = "size"
 ERASED = "erased"
+DISPOSED = "disposed"
 ALTERED = "altered"
 MALFORMED = "malformed"
-"""Why a record has no event: it would be too large for the sink; it is kept no more; it is not as it was published; it never was one."""
+"""Why a record has no event: it would be too large for the sink; its content was erased; it has gone with its segment; it is not as it was
+published; it never was one."""
 
 _TEXTS = ("id", "action", "initiator", "outcome", "reason", "request_id", "trace_id")
 

@@ -10,7 +10,7 @@ from holdfast.core.errors import IntegrityViolation, NotFound
 from holdfast.core.merkle import HASH_BYTES, Frontier, full_subtrees
 from holdfast.core.tiles import WIDTH, Tile, bundle_path, levels_of, unpacked
 from holdfast.ledger.place import Place
-from holdfast.ledger.rows import Found, compare_rows
+from holdfast.ledger.rows import Found, Rows, compare_rows
 from holdfast.wire.ledger import LedgerFinding
 
 CHUNK = WIDTH * WIDTH
@@ -25,7 +25,7 @@ class Chunk:
         size: entries that could be read.
         subtrees: hashes of the full subtrees over them, the largest first.
         subtrees_at: the same for each size of a checkpoint that lies in it.
-        rows: how many were compared.
+        rows: what was seen of the events' rows.
         findings: what does not fit.
     """
 
@@ -33,7 +33,7 @@ class Chunk:
     size: int = 0
     subtrees: list[bytes] = field(default_factory=list)
     subtrees_at: dict[int, list[bytes]] = field(default_factory=dict)
-    rows: int = 0
+    rows: Rows = field(default_factory=Rows)
     findings: list[LedgerFinding] = field(default_factory=list)
 
     def found(self, index: int | None, what: str) -> None:

@@ -28,10 +28,18 @@ def assign_indexes(connection: Connection, limit: int = BATCH) -> int:
 
 _SERVER = "(SELECT system_identifier FROM pg_control_system())"
 _NOT_TAKEN = "NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id)"
+# Across segments the database does not keep ids apart. Whoever writes one twice has one event in the log, and a stray one.
+_FOUND = """
+    found AS MATERIALIZED (
+        SELECT xid, id, segment FROM (
+            SELECT *, row_number() OVER (PARTITION BY id ORDER BY xid, segment) AS time FROM due
+        ) d WHERE time = 1
+    )
+"""
 _WRITTEN = """
     leaves AS (
-        INSERT INTO ledger_leaf (index, event_id)
-        SELECT (SELECT size FROM head) + row_number() OVER (ORDER BY xid, id) - 1, id FROM found
+        INSERT INTO ledger_leaf (index, event_id, segment)
+        SELECT (SELECT size FROM head) + row_number() OVER (ORDER BY xid, id) - 1, id, segment FROM found
     )
 """
 _HEAD = Prepared(text(f"SELECT server = {_SERVER} AS is_same_server FROM ledger_head"))  # noqa: S608 - our own text
@@ -39,16 +47,16 @@ _ASSIGN = Prepared(
     text(
         f"""
         WITH head AS MATERIALIZED (SELECT size, cursor_xid, cursor_event FROM ledger_head),
-        found AS MATERIALIZED (
-            SELECT e.xid, e.id FROM audit_event e
+        due AS MATERIALIZED (
+            SELECT e.xid, e.id, e.segment FROM audit_event e
             WHERE (e.xid, e.id) > ((SELECT cursor_xid FROM head), (SELECT cursor_event FROM head))
             AND e.xid < pg_snapshot_xmin(pg_current_snapshot()) AND {_NOT_TAKEN}
             ORDER BY e.xid, e.id LIMIT :limit
-        ), {_WRITTEN}, last AS (SELECT xid, id FROM found ORDER BY xid DESC, id DESC LIMIT 1), moved AS (
+        ), {_FOUND}, {_WRITTEN}, last AS (SELECT xid, id FROM due ORDER BY xid DESC, id DESC LIMIT 1), moved AS (
             UPDATE ledger_head SET size = ledger_head.size + (SELECT count(*) FROM found),
             cursor_xid = last.xid, cursor_event = last.id FROM last
         )
-        SELECT count(*) AS count FROM found
+        SELECT count(*) AS count FROM due
         """  # noqa: S608 - our own text
     )
 )
@@ -56,9 +64,9 @@ _ASSIGN_RESTORED = Prepared(
     text(
         f"""
         WITH head AS MATERIALIZED (SELECT size FROM ledger_head),
-        found AS MATERIALIZED (
-            SELECT '0'::xid8 AS xid, e.id FROM audit_event e WHERE {_NOT_TAKEN} ORDER BY e.id LIMIT :limit
-        ), taken AS (SELECT count(*) AS count FROM found), {_WRITTEN}, moved AS (
+        due AS MATERIALIZED (
+            SELECT '0'::xid8 AS xid, e.id, e.segment FROM audit_event e WHERE {_NOT_TAKEN} ORDER BY e.id LIMIT :limit
+        ), {_FOUND}, taken AS (SELECT count(*) AS count FROM found), {_WRITTEN}, moved AS (
             UPDATE ledger_head SET size = ledger_head.size + taken.count,
             server = CASE WHEN taken.count < :limit THEN {_SERVER} ELSE server END,
             -- By the same snapshot: what it does not show yet is not below it.

@@ -63,7 +63,10 @@ def prove_events(
     statement, what, identity = asked[0]
     rows = statement.all(connection, {"id": identity, "project": project, "limit": EVENTS_LIMIT + 1})
     if not rows:
-        raise NotFound(f"there is no {what} {identity}", remedy="`holdfast audit list` shows them")
+        raise NotFound(
+            f"there is no {what} {identity}",
+            remedy="`holdfast audit list` shows them, and `holdfast ledger segments` what has gone",
+        )
     if len(rows) > EVENTS_LIMIT:
         raise InvalidRequest(
             f"there are more than {EVENTS_LIMIT} events about {identity}", remedy="Prove them one by one, by their ids"

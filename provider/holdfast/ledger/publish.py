@@ -148,7 +148,7 @@ _KEEP = Prepared(
 )
 _LEAVES = Prepared(
     text(
-        "SELECT l.index, e.id, e.recorded_at, e.commitment FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id"
+        "SELECT l.index, e.id, e.recorded_at, e.commitment FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment"
         " WHERE l.index >= :begin AND l.index < :end ORDER BY l.index"
     )
 )

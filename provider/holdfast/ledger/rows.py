@@ -1,13 +1,18 @@
 """Compares events' rows with the log's entries: the row is what was committed to, and what its columns show is what it says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import Engine
 
+from holdfast.core.audit import class_of
 from holdfast.core.leaf import leaf_entry
+from holdfast.core.merkle import leaf_hash
+from holdfast.ledger.segments import disposed_between
 from holdfast.store.engine import read_only
 
 Found = Callable[[int | None, str], None]
@@ -15,8 +20,23 @@ AT_ONCE = 8192
 """Rows in memory at a time."""
 
 
-def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Found) -> int:
-    """Compare the rows of the indexes from begin on with the log's entries, and return how many there are.
+@dataclass(slots=True)
+class Rows:
+    """What was seen of a chunk's rows.
+
+    Attributes:
+        count: how many were compared.
+        gone: hashes of the leaves whose events have gone with their segment, in order, by the segment.
+        erased: events whose content has gone, with their indexes: another event has to say so.
+    """
+
+    count: int = 0
+    gone: dict[int, list[bytes]] = field(default_factory=dict)
+    erased: list[tuple[int, UUID]] = field(default_factory=list)
+
+
+def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Found) -> Rows:
+    """Compare the rows of the indexes from begin on with the log's entries.
 
     Args:
         engine: of the governance database.
@@ -24,8 +44,9 @@ def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Fo
         entries: the log's, one after the other.
         found: told the index and what does not fit.
     """
-    count = 0
+    seen = Rows()
     with read_only(engine) as connection:
+        disposed = disposed_between(connection, begin, begin + len(entries))
         driver = connection.connection.driver_connection
         if driver is None:
             raise RuntimeError("the connection is open")
@@ -33,43 +54,59 @@ def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Fo
             for start in range(0, len(entries), AT_ONCE):
                 part = entries[start : start + AT_ONCE]
                 cursor.execute(_ROWS, (begin + start, begin + start + len(part)))
-                count += _compare(begin + start, part, cursor.fetchall(), found)
-    return count
+                _compare(begin + start, part, cursor.fetchall(), disposed, seen, found)
+    return seen
 
 
-def _compare(begin: int, entries: Sequence[bytes], rows: list[Any], found: Found) -> int:
+def _compare(
+    begin: int,
+    entries: Sequence[bytes],
+    rows: list[Any],
+    disposed: Mapping[int, int],
+    seen: Rows,
+    found: Found,
+) -> None:
     by_index = {row[0]: row for row in rows}
     for index, entry in enumerate(entries, begin):
-        row = by_index.get(index)
+        row, segment = by_index.get(index), disposed.get(index)
+        if segment is not None:
+            seen.gone.setdefault(segment, []).append(leaf_hash(entry))
+            if row is not None:
+                found(index, f"event {index} is in the database, and its segment {segment} is said to be disposed of")
+            continue
         if row is None or row[1] is None:
             found(index, f"event {index} is not in the database")
             continue
-        _, identity, recorded_at, commitment, content, salt = row[:6]
+        _, identity, recorded_at, commitment, content, salt, its_class = row[:7]
         if leaf_entry(index, identity, recorded_at, commitment) != entry:
             found(index, f"event {index}, {identity}, is in the database with another time, commitment or id")
-        elif content is not None:
-            if sha256(salt + content).digest() != commitment:
-                found(index, f"event {index}, {identity}, has another content than the one that was committed to")
-            elif wrong := _columns_unlike(content, str(identity), row[6:]):
-                found(index, f"event {index}, {identity}, has columns unlike its content: {', '.join(wrong)}")
-    return len(rows)
+        elif content is None:
+            seen.erased.append((index, identity))
+        elif sha256(salt + content).digest() != commitment:
+            found(index, f"event {index}, {identity}, has another content than the one that was committed to")
+        elif wrong := _columns_unlike(content, str(identity), its_class, row[7:]):
+            found(index, f"event {index}, {identity}, has columns unlike its content: {', '.join(wrong)}")
+    seen.count += len(rows)
 
 
 _COLUMNS = ("project", "action", "initiator", "target_type", "target_id", "outcome")
 
 
-def _columns_unlike(content: bytes, identity: str, shown: tuple[Any, ...]) -> list[str]:
+def _columns_unlike(content: bytes, identity: str, its_class: str | None, shown: tuple[Any, ...]) -> list[str]:
     """Return the columns of an event that say something else than its content, by which lists find and show it."""
     said = orjson.loads(content)
     target = said["target"]
     meant = said["project"], said["action"], said["initiator"], target["type"], target["id"], said["outcome"]
-    if meant == shown and said["id"] == identity:
+    if meant == shown and said["id"] == identity and class_of(said["action"]) == its_class:
         return []
     wrong = [name for name, one, other in zip(_COLUMNS, meant, shown, strict=True) if one != other]
-    return wrong or ["id"]
+    return wrong or ["id" if said["id"] != identity else "segment"]
 
 
 _ROWS = f"""
-    SELECT l.index, e.id, e.recorded_at, e.commitment, convert_to(e.content, 'UTF8'), e.salt, {", ".join(f"e.{name}" for name in _COLUMNS)}
-    FROM ledger_leaf l LEFT JOIN audit_event e ON e.id = l.event_id WHERE l.index >= %s AND l.index < %s ORDER BY l.index
+    SELECT l.index, e.id, e.recorded_at, e.commitment, convert_to(e.content, 'UTF8'), e.salt, s.class,
+    {", ".join(f"e.{name}" for name in _COLUMNS)}
+    FROM ledger_leaf l LEFT JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment
+    LEFT JOIN audit_segment s ON s.segment = l.segment
+    WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """  # noqa: S608 - our own names

@@ -34,7 +34,7 @@ _STATUS = Prepared(
             WHERE (e.xid, e.id) > ((SELECT cursor_xid FROM head), (SELECT cursor_event FROM head))
             AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id)
             UNION ALL
-            SELECT e.recorded_at FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id
+            SELECT e.recorded_at FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment
             WHERE l.index >= COALESCE((SELECT size FROM last), 0)
         )
         SELECT head.size, COALESCE(last.size, 0) AS published, last.signed_at AS checkpoint_at,

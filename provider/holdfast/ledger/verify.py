@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
+from uuid import UUID
 
 from sqlalchemy import Engine, text
 
 from holdfast.core.digest import text_of
 from holdfast.core.errors import IntegrityViolation
+from holdfast.core.merkle import Frontier
 from holdfast.core.note import Check, Checkpoint, VerifierKey, opened_checkpoint
 from holdfast.core.tiles import CHECKPOINT, Edge, Tile
 from holdfast.ledger.chunk import CHUNK, Chunk, compare_tile, look_at
@@ -64,6 +66,8 @@ class Verification:
         # Up to which size each copy claims to have checkpoints, and how many it has; the sizes between which each key has signed.
         self._held: dict[Place, tuple[int, int]] = {}
         self._signed: dict[VerifierKey, tuple[int, int]] = {}
+        # The tree over the leaves of each segment whose events have gone.
+        self._gone: dict[int, Frontier] = {}
         self.findings: list[LedgerFinding] = []
 
     def verify(self) -> LedgerVerification:
@@ -86,7 +90,9 @@ class Verification:
         edge, size, rows, seen, after = Edge(), 0, 0, 0, list[bytes]()
         for chunk, due in self._chunks(latest.size, checkpoints):
             self.findings += chunk.findings
-            rows += chunk.rows
+            rows += chunk.rows.count
+            self._go_on_disposed(chunk.rows.gone)
+            self._find_erased(chunk.rows.erased)
             for one in due:
                 if one[0] in chunk.subtrees_at:
                     self._compare_root(one, edge.root(*chunk.subtrees_at[one[0]]))
@@ -105,6 +111,7 @@ class Verification:
             self._lacks(one, size)
         self._compare_copies()
         self._find_strays()
+        self._compare_disposed()
         return LedgerVerification(
             size=size,
             root=text_of(root),
@@ -173,6 +180,37 @@ class Verification:
                 self._found(
                     None, f"event {row.id} is in the database and can never be in the log: it was not there in time"
                 )
+
+    def _go_on_disposed(self, gone: Mapping[int, Sequence[bytes]]) -> None:
+        for segment, leaves in gone.items():
+            tree = self._gone.setdefault(segment, Frontier())
+            for leaf in leaves:
+                for _ in tree.append(leaf):
+                    pass
+
+    def _find_erased(self, erased: Sequence[tuple[int, UUID]]) -> None:
+        """Tell erased events of which no other event says so."""
+        if self._engine is None or not erased:
+            return
+        with read_only(self._engine) as connection:
+            unsaid = set(connection.scalars(_UNSAID, {"events": [identity for _, identity in erased]}))
+        for index, identity in erased:
+            if identity in unsaid:
+                self._found(index, f"event {index}, {identity}, has no content, and no event says that it was erased")
+
+    def _compare_disposed(self) -> None:
+        """Tell segments that have gone and were something else than what is certified, or of which nothing is certified."""
+        if self._engine is None:
+            return
+        with read_only(self._engine) as connection:
+            rows = connection.execute(_DISPOSED).all()
+        for row in rows:
+            tree = self._gone.get(row.segment, Frontier())
+            what = f"segment {row.segment}, which is said to be disposed of,"
+            if (tree.size, tree.root()) != (row.size, row.root):
+                self._found(row.first_index, f"{what} has held other events than its row says")
+            if row.certified != f"{row.size} {text_of(row.root)}":
+                self._found(row.first_index, f"{what} has no event that certifies this")
 
     def _outside(self) -> list[tuple[int, str, bytes]]:
         """Return the checkpoints that were brought from outside, in order."""
@@ -252,7 +290,25 @@ _STRAYS = text(
     """
     SELECT e.id FROM audit_event e, ledger_head h
     WHERE (e.xid, e.id) <= (h.cursor_xid, h.cursor_event) AND h.server = (SELECT system_identifier FROM pg_control_system())
-    AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id) ORDER BY e.id LIMIT 100
+    AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id AND l.segment = e.segment) ORDER BY e.id LIMIT 100
+    """
+)
+_UNSAID = text(
+    """
+    SELECT event FROM unnest(CAST(:events AS uuid[])) AS event WHERE NOT EXISTS (
+        SELECT FROM audit_event e WHERE e.target_id = event::text AND e.target_type = 'audit_event'
+        AND e.action = 'audit_event.erased' AND e.outcome = 'succeeded'
+    )
+    """
+)
+# That the certificate is in the log, and says there what it says here, is seen where its own row is compared.
+_DISPOSED = text(
+    """
+    SELECT s.segment, s.first_index, s.count AS size, s.root, (
+        SELECT (e.content::jsonb -> 'content' ->> 'count') || ' ' || (e.content::jsonb -> 'content' ->> 'root') FROM audit_event e
+        WHERE e.id = s.certificate AND e.action = 'audit_segment.disposed' AND e.target_id = s.segment::text
+    ) AS certified
+    FROM audit_segment s WHERE s.disposed_at IS NOT NULL ORDER BY s.segment
     """
 )
 

@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict, Unavailable
+from holdfast.core.errors import (
+    HoldfastError,
+    IntegrityViolation,
+    InvalidRequest,
+    PolicyViolation,
+    StateConflict,
+    Unavailable,
+)
 
 # Classes and codes of a server that cannot serve now: connection, resources, intervention, system error, read-only standby, session
 # ended for idling.
@@ -48,7 +55,7 @@ def _unavailable() -> Unavailable:
     )
 
 
-def _refusal(error: DBAPIError) -> Exception:  # noqa: C901 - a table
+def _refusal(error: DBAPIError) -> Exception:  # noqa: C901, PLR0912 - a table
     state = getattr(error.orig, "sqlstate", None) or ""
     diagnosis = getattr(error.orig, "diag", None)
     constraint = getattr(diagnosis, "constraint_name", None) or ""
@@ -81,6 +88,10 @@ def _refusal(error: DBAPIError) -> Exception:  # noqa: C901 - a table
             return _policy(message, "project.archived-is-read-only")
         case "HF004":
             return _policy(message, "promotion.needs-approval")
+        case "HF006":
+            return StateConflict(message, remedy="It may go later; `holdfast ledger segments` says what keeps it")
+        case "HF007":
+            return IntegrityViolation(message, remedy="`holdfast audit verify` says what else is not as it was")
         case "40001" | "40P01" | "55P03":
             return StateConflict("another call changed the same thing at the same time", remedy="Try again")
         case "42501" | "42P01" | "53100":

@@ -241,9 +241,12 @@ def alias_of(row: Any) -> model.AliasAssignment:
     )
 
 
+_ERASED: dict[str, Any] = {"reason": "", "request_id": "", "trace_id": "", "content": {}}
+
+
 def event_of(row: Row[Any]) -> audit.AuditEvent:
-    """Return an audit event."""
-    content = json.loads(row.content)
+    """Return an audit event; of one that was erased, what is left."""
+    content = json.loads(row.content) if row.content is not None else _ERASED
     return audit.AuditEvent(
         id=row.id,
         recorded_at=row.recorded_at,
@@ -258,4 +261,5 @@ def event_of(row: Row[Any]) -> audit.AuditEvent:
         trace_id=content["trace_id"],
         content=content["content"],
         commitment=text_of(row.commitment),
+        erased_at=row.erased_at,
     )

@@ -28,6 +28,8 @@ _MINIMUM_VERSION = 140000
 _MORE_GUARDS = {
     "update": (
         "artifact",
+        "audit_event",
+        "audit_segment",
         "dataset_version",
         "export_dead_letter",
         "export_sink",
@@ -106,20 +108,33 @@ def check(url: str) -> list[str]:
             ]
         connection.execute(text(f"SET LOCAL search_path = {SCHEMA}, public"))
         ischema_names["xid8"] = Xid8  # SQLAlchemy does not know the type yet
+        segments = _segments(connection)
         context = MigrationContext.configure(
             connection,
             opts={
                 "include_schemas": True,
-                "include_name": lambda name, kind, _: name == SCHEMA if kind == "schema" else name != VERSION_TABLE,
+                "include_name": lambda name, kind, _: (
+                    name == SCHEMA if kind == "schema" else name not in (VERSION_TABLE, *segments)
+                ),
                 "compare_type": True,
                 "compare_server_default": False,
             },
         )
         differences = [f"schema differs: {difference}" for difference in compare_metadata(context, Table.metadata)]
-        return differences + _missing_triggers(connection) + _unguarded_columns(connection)
+        return differences + _missing_triggers(connection, segments) + _unguarded_columns(connection)
 
 
-def _missing_triggers(connection: Connection) -> list[str]:
+def _segments(connection: Connection) -> list[str]:
+    """Return the names of the tables in which the events of the segments lie."""
+    return list(
+        connection.scalars(
+            text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:parent) ORDER BY 1"),
+            {"parent": f"{SCHEMA}.audit_event"},
+        )
+    )
+
+
+def _missing_triggers(connection: Connection, segments: list[str]) -> list[str]:
     rows = connection.execute(
         text(
             "SELECT c.relname, t.tgname, t.tgenabled FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
@@ -127,14 +142,18 @@ def _missing_triggers(connection: Connection) -> list[str]:
         ),
         {"schema": SCHEMA},
     ).all()
-    enabled = {name for _, name, state in rows if state in ("O", "A", b"O", b"A")}
+    enabled = {(table, name) for table, name, state in rows if state in ("O", "A", b"O", b"A")}
     tables = sorted(table.name for table in Table.metadata.sorted_tables)
     expected = [(table, f"{table}_{guard}") for table in tables for guard in ("guard", "truncate_guard")]
     expected += [(table, f"{table}_{kind}_guard") for kind, guarded in _MORE_GUARDS.items() for table in guarded]
+    for table in segments:
+        expected += [
+            (table, name) for name in ("audit_event_guard", "audit_event_update_guard", f"{table}_truncate_guard")
+        ]
     return [
         f"table {table} has lost its guard: trigger {name} is missing or disabled"
         for table, name in expected
-        if name not in enabled
+        if (table, name) not in enabled
     ]
 
 
@@ -145,7 +164,7 @@ def _unguarded_columns(connection: Connection) -> list[str]:
             "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
             " JOIN pg_namespace n ON n.oid = c.relnamespace"
             " JOIN pg_proc p ON p.pronamespace = n.oid AND p.proname = 'guard_update_of_' || c.relname"
-            " WHERE n.nspname = :schema AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
+            " WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
             " AND NOT has_column_privilege('holdfast_service', c.oid, a.attnum, 'UPDATE')"
             """ AND strpos(p.prosrc, 'NEW."' || a.attname || '" IS DISTINCT FROM OLD."' || a.attname || '"') = 0"""
             " ORDER BY c.relname, a.attnum"

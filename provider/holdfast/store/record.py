@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from holdfast.store.insert import TOGETHER, insert_rows, numbered, written_out
+from holdfast.core.audit import class_of
+from holdfast.store.insert import TOGETHER, numbered
 from holdfast.store.prepared import Prepared
 from holdfast.store.tables import AuditEventRow, IdempotencyReplyRow
 
@@ -19,11 +20,12 @@ def write_record(connection: Connection, events: Sequence[dict[str, Any]], reply
         events: rows of `audit_event`.
         reply: a row of `idempotency_reply` with its reply as JSON text, None where none is kept.
     """
-    if 0 < len(events) <= TOGETHER:
-        statement = _statement(tuple(events[0]), len(events), with_reply=reply is not None)
-        statement.all(connection, {**numbered(events), **(reply or {})})
-        return
-    insert_rows(connection, AuditEventRow, events)
+    for begin in range(0, len(events), TOGETHER):
+        part = events[begin : begin + TOGETHER]
+        classes = {f"row{number}_class": class_of(row["action"]).value for number, row in enumerate(part)}
+        statement = _statement(tuple(part[0]), len(part), with_reply=reply is not None)
+        statement.all(connection, {**numbered(part), **classes, **(reply or {})})
+        reply = None
     if reply is not None:
         _REPLY.all(connection, reply)
 
@@ -35,7 +37,14 @@ _KEEP = (
 _REPLY = Prepared(text(_KEEP))
 
 
+_SEGMENT = "(SELECT segment FROM audit_segment WHERE class = :row{number}_class AND closed_at IS NULL)"
+
+
 @cache
 def _statement(columns: tuple[str, ...], count: int, *, with_reply: bool) -> Prepared:
-    events = written_out(AuditEventRow, columns, count)
+    rows = (
+        f"({', '.join(f':row{number}_{name}' for name in columns)}, {_SEGMENT.format(number=number)})"
+        for number in range(count)
+    )
+    events = f"INSERT INTO {AuditEventRow.__table__} ({', '.join(columns)}, segment) VALUES {', '.join(rows)}"  # noqa: S608 - our own names
     return Prepared(text(f"WITH kept AS ({_KEEP}) {events}" if with_reply else events))

@@ -8,7 +8,11 @@ from holdfast.wire.types import Digest, Time, Wire
 
 
 class AuditEvent(Wire):
-    """One event; `content` is what the commitment binds."""
+    """One event; its canonical form is what the commitment binds.
+
+    Attributes:
+        erased_at: when what it says, and about whom, was erased; `initiator` and `target_id` are `erased` then, and the rest is empty.
+    """
 
     id: UUID
     recorded_at: Time
@@ -23,3 +27,4 @@ class AuditEvent(Wire):
     trace_id: str
     content: dict[str, Any]
     commitment: Digest
+    erased_at: Time | None = None

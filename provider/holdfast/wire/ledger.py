@@ -1,8 +1,11 @@
 """What the ledger says of itself."""
 
 from datetime import datetime
+from uuid import UUID
 
-from holdfast.wire.types import Wire
+from holdfast.core.audit import EventClass
+from holdfast.core.segments import Step
+from holdfast.wire.types import Digest, Time, Wire
 
 
 class LedgerStatus(Wire):
@@ -91,3 +94,108 @@ class LedgerVerification(Wire):
     waiting: int
     first_bad_index: int | None
     findings: list[LedgerFinding]
+
+
+class AuditSegment(Wire):
+    """A part of the audit trail that goes as a whole.
+
+    Attributes:
+        segment: its number.
+        event_class: of its events.
+        opened_at: since when events come into it.
+        closed_at: since when none come.
+        sealed_at: since when it is known what it holds: its events were compared with the log.
+        count: of its events; of one that is open, at this moment.
+        first_index: of its first event in the log.
+        last_index: of its last one; events of other classes lie between them.
+        oldest_at: when its oldest event was recorded.
+        newest_at: when its newest one was.
+        root: of the tree (RFC 9162) over the leaves of its events, in the order of the log.
+        disposed_at: when its events have gone; all of the above stays.
+        certificate: the event that says so.
+        next: what happens to it next; None where that was everything.
+        why: in words.
+        until: when its period ends, where it has one.
+    """
+
+    segment: int
+    event_class: EventClass
+    opened_at: Time
+    closed_at: Time | None
+    sealed_at: Time | None
+    count: int
+    first_index: int | None
+    last_index: int | None
+    oldest_at: Time | None
+    newest_at: Time | None
+    root: Digest | None
+    disposed_at: Time | None
+    certificate: UUID | None
+    next: Step | None
+    why: str
+    until: Time | None
+
+
+class AuditRetention(Wire):
+    """How long events of a class are kept.
+
+    Attributes:
+        event_class: of the events.
+        period_days: a segment goes when its newest event is older; None for never.
+        quota: a segment goes before its time once younger ones hold so many events; None without.
+        reason: why.
+        defined_by: who has said so.
+        defined_at: when.
+    """
+
+    event_class: EventClass
+    period_days: int | None
+    quota: int | None
+    reason: str
+    defined_by: str
+    defined_at: Time
+
+
+class AuditSegments(Wire):
+    """The segments of the audit trail, in the order in which they were opened, and how long each class is kept."""
+
+    segments: list[AuditSegment]
+    retention: list[AuditRetention]
+
+
+class SegmentOutcome(Wire):
+    """What has become of a segment.
+
+    Attributes:
+        segment: its number.
+        event_class: of its events.
+        step: what was to be done.
+        became: `done`, or `refused` where it could not be; then nothing of it was.
+        says: how many events, and why.
+    """
+
+    segment: int
+    event_class: EventClass
+    step: Step
+    became: str
+    says: str
+
+
+class Retained(Wire):
+    """What was done to the segments of the audit trail."""
+
+    outcomes: list[SegmentOutcome]
+
+
+class ErasedEvent(Wire):
+    """An event whose content has gone; its place in the log, and every proof, is as it was.
+
+    Attributes:
+        event: its id.
+        index: in the log.
+        record: the event that says that it was erased.
+    """
+
+    event: UUID
+    index: int
+    record: UUID

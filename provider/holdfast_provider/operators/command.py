@@ -14,7 +14,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from holdfast_provider._masking import mask_unknown
 
-_SECRET = frozenset({"HOLDFAST_TOKEN", "HOLDFAST_DATABASE_URL", "HOLDFAST_OWNER_URL", "HOLDFAST_GRANT_KEY"})
+_SECRET = frozenset(
+    {"HOLDFAST_TOKEN", "HOLDFAST_DATABASE_URL", "HOLDFAST_DISPOSER_URL", "HOLDFAST_OWNER_URL", "HOLDFAST_GRANT_KEY"}
+)
 # A state conflict, and a dependency that does not answer: see the command line's table.
 _RETRIED = frozenset({4, 7})
 _START = "from holdfast.cli.main import run; run()"

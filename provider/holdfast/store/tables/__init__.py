@@ -1,6 +1,6 @@
 """The tables, a file per subject."""
 
-from holdfast.store.tables.audit import AuditEventRow
+from holdfast.store.tables.audit import AuditEventRow, AuditRetentionRow, AuditSegmentRow
 from holdfast.store.tables.base import SCHEMA, Table
 from holdfast.store.tables.dataset import DatasetFileRow, DatasetRow, DatasetVersionRow
 from holdfast.store.tables.export import ExportDeadLetterRow, ExportSinkRow
@@ -29,6 +29,8 @@ __all__ = [
     "AliasAssignmentRow",
     "ArtifactRow",
     "AuditEventRow",
+    "AuditRetentionRow",
+    "AuditSegmentRow",
     "DatasetFileRow",
     "DatasetRow",
     "DatasetVersionRow",

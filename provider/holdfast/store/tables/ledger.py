@@ -17,6 +17,7 @@ class LedgerLeafRow(Table):
 
     index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     event_id: Mapped[UUID]
+    segment: Mapped[int] = mapped_column(BigInteger)
 
 
 class LedgerHeadRow(Table):

@@ -1,4 +1,4 @@
-"""The Dag that reconciles, and the operator that keeps its command apart from the worker."""
+"""The Dags of scheduled maintenance, and the operator that keeps their commands apart from the worker."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ def test_it_runs_every_five_minutes_one_at_a_time_with_secrets_by_reference(tmp_
     assert (schedule, runs, catchup, arguments) == ("*/5 * * * *", 1, False, ["reconcile", "apply"])
     assert environment["HOLDFAST_AGENT_IMAGE"] == image
     assert set(environment) == {"HOLDFAST_API_URL", "HOLDFAST_AGENT_IMAGE", "HOLDFAST_TOKEN_FILE", "KUBECONFIG"}
+
+
+def test_events_are_retained_once_a_night_by_a_login_that_stands_in_a_file(tmp_path: Path) -> None:
+    code = LOAD.replace("holdfast_reconcile", "holdfast_audit_retention").replace('"apply"', '"retain"')
+    schedule, runs, catchup, arguments, environment = json.loads(run(tmp_path, code, str(DAGS / "audit_retention.py")))
+    assert (schedule, runs, catchup, arguments) == ("17 2 * * *", 1, False, ["ledger", "retain"])
+    assert environment["HOLDFAST_DISPOSER_URL_FILE"].endswith("/url")
 
 
 def test_a_command_says_what_it_says_and_ends_well(tmp_path: Path) -> None:
