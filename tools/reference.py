@@ -109,6 +109,7 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.EXPORT_SINK_PAUSED: "A sink gets no events until it is resumed; the event has the index that is next.",
     AuditAction.EXPORT_SINK_RESUMED: "A paused sink gets events again; the event has the index that is next.",
     AuditAction.EXPORT_SINK_REPLAYED: "Events were about to be sent to a sink once more; the event has the ranges of their indexes.",
+    AuditAction.LOG_KEYS_CHANGED: "Other keys than before sign the log from now on; the event has both.",
     AuditAction.AUDIT_RETENTION_DEFINED: "It was said for how long events of a class are kept; the event has the period and the quota.",
     AuditAction.AUDIT_SEGMENT_SEALED: "A segment of the audit trail takes no more events, and each of them is as it is in the log; the event has "
     "their number, their indexes and their root.",

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -28,6 +29,7 @@ from holdfast.ledger.sequencer import Sequencer
 from holdfast.ledger.status import PROOF_AGE_LIMIT_S
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
+from holdfast.ops.log_keys import record_keys
 from holdfast.ports import ObjectStore, Signer
 from holdfast.service.governance import GovernanceService
 from holdfast.service.sources import NO_SOURCES, Sources
@@ -287,7 +289,8 @@ def open_sequencer(
 
     publisher = Publisher(engine, settings.signers(), is_signed, settings.log(), probe)
     copiers = [Copier(engine, publisher.keys, is_signed, place) for place in settings.copies()]
-    return Sequencer(engine, publisher, copiers, probe, standstill_s=standstill_s)
+    begin = partial(record_keys, engine, publisher.keys)
+    return Sequencer(engine, publisher, copiers, probe, begin=begin, standstill_s=standstill_s)
 
 
 def open_ledger(settings: LedgerSettings, database_url: SecretStr | None) -> tuple[Place, Engine | None]:

@@ -17,7 +17,7 @@ import pytest
 from demo.platform import surrounded
 from sqlalchemy import text
 
-from holdfast.core.errors import IntegrityViolation, InvalidRequest, StateConflict
+from holdfast.core.errors import IntegrityViolation, InvalidRequest, StateConflict, Unavailable
 from holdfast.core.note import VerifierKey
 from holdfast.ledger import verify_proof
 from holdfast.ledger.configured import make_signer, signers_of
@@ -28,6 +28,7 @@ from holdfast.ledger.prove import prove_events
 from holdfast.ledger.publish import Publisher
 from holdfast.ledger.sequencer import Sequencer
 from holdfast.ledger.verify import Verification
+from holdfast.ops.log_keys import record_keys
 from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform
 from holdfast.wire.project import ProjectRequest
@@ -185,6 +186,33 @@ def test_keys_change_with_overlap_and_every_auditor_can_follow(
         Verification(log, [old.key], is_signed).verify()
     others = checked_by_others(tmp_path / "log", str(in_token.key))
     assert (others["fsck"], others["tlog"]) == ("holds", "holds")
+
+
+def test_who_signs_the_log_is_on_record_before_anything_is_signed(
+    platform: Platform, owner_sql: Any, tmp_path: Path
+) -> None:
+    old, new = (FileSigner.make("example.org/recorded", tmp_path / f"{name}.key") for name in ("old", "new"))
+    said = text(
+        "SELECT content::jsonb -> 'content' FROM audit_event WHERE action = 'log_keys.changed' ORDER BY xid, id"
+    )
+    forget(owner_sql)
+    for keys in ([old.key], [old.key], [old.key, new.key], [new.key]):
+        record_keys(platform.engine, keys)
+        signers = [signer for signer in (old, new) if signer.key in keys]
+        Sequencer(
+            platform.engine, Publisher(platform.engine, signers, is_signed, DirectoryPlace(tmp_path / "log"))
+        ).extend()
+    events = owner_sql.scalars(said).all()
+    assert [sorted(one["verifier_keys"]) for one in events] == [
+        [str(old.key)],
+        sorted([str(old.key), str(new.key)]),
+        [str(new.key)],
+    ]
+    assert [len(one["before"]) for one in events] == [0, 1, 2]
+    owner_sql.execute(text("REVOKE INSERT (salt) ON audit_event FROM holdfast_service"))
+    with pytest.raises(Unavailable):
+        record_keys(platform.engine, [old.key])
+    owner_sql.execute(text("GRANT INSERT (salt) ON audit_event TO holdfast_service"))
 
 
 def test_the_commands_make_a_key_in_a_token_and_extend_a_log_with_it(

@@ -58,6 +58,7 @@ class AuditAction(StrEnum):
     EXPORT_SINK_PAUSED = "export_sink.paused"
     EXPORT_SINK_RESUMED = "export_sink.resumed"
     EXPORT_SINK_REPLAYED = "export_sink.replayed"
+    LOG_KEYS_CHANGED = "log_keys.changed"
     AUDIT_RETENTION_DEFINED = "audit_retention.defined"
     AUDIT_SEGMENT_SEALED = "audit_segment.sealed"
     AUDIT_SEGMENT_DISPOSED = "audit_segment.disposed"

@@ -150,6 +150,12 @@ def opened(note: str, keys: Sequence[VerifierKey], check: Check) -> tuple[str, t
     return text, tuple(by)
 
 
+def claimed_by(note: str) -> frozenset[tuple[str, bytes]]:
+    """Return the names and ids of the keys that a note says have signed it, unchecked; raises IntegrityViolation for what is no note."""
+    lines = note.rpartition("\n\n")[2].removesuffix("\n").split("\n")
+    return frozenset((name, signature[:4]) for name, signature in map(_signature, lines))
+
+
 def open_checkpoint(note: str, keys: Sequence[VerifierKey], check: Check) -> Checkpoint:
     """Return the checkpoint that one of the keys has signed, of the log that bears its name; raises IntegrityViolation."""
     return opened_checkpoint(note, keys, check)[0]

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Engine
 
 from holdfast.core.audit import class_of
-from holdfast.core.leaf import leaf_entry
+from holdfast.core.leaf import FORMAT
 from holdfast.core.merkle import leaf_hash
 from holdfast.ledger.segments import disposed_between
 from holdfast.store.engine import read_only
@@ -77,14 +77,14 @@ def _compare(
         if row is None or row[1] is None:
             found(index, f"event {index} is not in the database")
             continue
-        _, identity, recorded_at, commitment, content, salt, its_class = row[:7]
-        if leaf_entry(index, identity, recorded_at, commitment) != entry:
+        _, identity, its_entry, content, salt, its_class = row[:6]
+        if its_entry != entry:
             found(index, f"event {index}, {identity}, is in the database with another time, commitment or id")
         elif content is None:
-            seen.erased.append((index, identity))
-        elif sha256(salt + content).digest() != commitment:
+            seen.erased.append((index, UUID(identity)))
+        elif sha256(salt + content).hexdigest().encode() != entry[_COMMITMENT]:
             found(index, f"event {index}, {identity}, has another content than the one that was committed to")
-        elif wrong := _columns_unlike(content, str(identity), its_class, row[7:]):
+        elif wrong := _columns_unlike(content, identity, its_class, row[6:]):
             found(index, f"event {index}, {identity}, has columns unlike its content: {', '.join(wrong)}")
     seen.count += len(rows)
 
@@ -103,8 +103,15 @@ def _columns_unlike(content: bytes, identity: str, its_class: str | None, shown:
     return wrong or ["id" if said["id"] != identity else "segment"]
 
 
+_BEFORE_COMMITMENT = '{"commitment":"sha256:'
+_COMMITMENT = slice(len(_BEFORE_COMMITMENT), len(_BEFORE_COMMITMENT) + 64)
+# `core.leaf.leaf_entry` as PostgreSQL writes it: of many rows it costs a third of what their values cost on their way into Python.
+_ENTRY = f"""
+    '{_BEFORE_COMMITMENT}' || encode(e.commitment, 'hex') || '","event":"' || e.id || '","format":"{FORMAT}","index":' || l.index
+    || ',"recorded_at":"' || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || 'Z"}}'
+"""
 _ROWS = f"""
-    SELECT l.index, e.id, e.recorded_at, e.commitment, convert_to(e.content, 'UTF8'), e.salt, s.class,
+    SELECT l.index, e.id::text, convert_to({_ENTRY}, 'UTF8'), convert_to(e.content, 'UTF8'), e.salt, s.class,
     {", ".join(f"e.{name}" for name in _COLUMNS)}
     FROM ledger_leaf l LEFT JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment
     LEFT JOIN audit_segment s ON s.segment = l.segment

@@ -33,6 +33,7 @@ class Sequencer:
         publisher: of the log.
         copiers: of WORM locations and witnesses' folders, which get every checkpoint.
         probe: called at the named points; tests inject faults by it.
+        begin: called whenever it has got the lock, before it extends anything.
         standstill_s: how long it may stand still before another one takes over, in whole seconds.
     """
 
@@ -43,10 +44,11 @@ class Sequencer:
         copiers: Sequence[Copier] = (),
         probe: Callable[[str], None] = lambda _: None,
         *,
+        begin: Callable[[], None] = lambda: None,
         standstill_s: int = STANDSTILL_S,
     ) -> None:
         self._engine, self._publisher, self._copiers, self._probe = engine, publisher, copiers, probe
-        self._standstill_s = standstill_s
+        self._begin, self._standstill_s = begin, standstill_s
         self._failures, self._failing = 0, ""
 
     def extend(self) -> int:
@@ -89,6 +91,7 @@ class Sequencer:
         with take_turn(self._engine, "ledger", self._standstill_s) as keep:
             if keep is None:
                 return
+            self._begin()
             with copying(self._copiers):
                 while not stop.is_set():
                     self._probe("locked")
