@@ -1,6 +1,6 @@
 """Whether a pod that exists is the pod that was to be made: a label can be forged, a specification can be compared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -21,6 +21,16 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
     return more + list(_compare("", {**labels, "spec": wanted["spec"]}, found))
 
 
+def differences_from_all(forms: Iterable[dict[str, Any]], found: dict[str, Any]) -> list[str]:
+    """Return where a pod is not as the first of some forms, or nothing where it is as any of them."""
+    first: list[str] | None = None
+    for wanted in forms:
+        if not (others := differences(wanted, found)):
+            return []
+        first = first or others
+    return first or []
+
+
 _RIGHTS = ("ephemeralContainers", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostAliases")
 _CONTAINER_RIGHTS = (
     *("args", "envFrom", "lifecycle", "livenessProbe", "readinessProbe", "restartPolicy", "startupProbe"),
@@ -37,6 +47,8 @@ def _compare(path: str, wanted: Any, found: Any) -> Iterator[str]:
             yield from _compare_objects(path, wanted, found)
         case list():
             yield from _compare_lists(path, wanted, found)
+        case str() if path.endswith(".sizeLimit") and isinstance(found, str):
+            yield from _compare_quantities(path, {path: wanted}, {path: found})
         case _:
             if wanted != found and not (wanted is False and found is None):
                 yield f"{path} is {found!r}, not {wanted!r}"
