@@ -12,7 +12,7 @@ from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
 from holdfast.core.digest import parse, text_of
 from holdfast.core.errors import IntegrityViolation, NotFound, StateConflict
-from holdfast.core.run import RunState
+from holdfast.core.run import RunState, is_terminal
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.bindings import Bindings, bind_run
 from holdfast.service.environments import EnvironmentService
@@ -27,10 +27,11 @@ from holdfast.store.queries.page import page_of
 from holdfast.store.queries.runs import RUNS, run_by_id, standing_of, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
-from holdfast.wire.pod import RunIds, RunStanding, RunStandings
+from holdfast.wire.pod import OpenRun, RunIds, RunStanding, RunStandings
 from holdfast.wire.run import Observed, PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
 from holdfast.wire.types import Page
 
+_OPEN = [state.value for state in RunState if not is_terminal(state)]
 # Who reconciles ends Runs, and neither creates nor starts any.
 _BY_EVIDENCE = (Permission.RUN_RECONCILE,)
 
@@ -249,6 +250,18 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
             return mapping.run_of(run_by_id(connection, found.project_id, name, run), name)
 
+    def list_open(
+        self, name: str, *, data_plane: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[OpenRun]:
+        """Return Runs that have not ended, newest first, and only which: thousands of them are looked for at once."""
+        with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
+            here = (RunRow.project_id == found.project_id) & RunRow.state.in_(_OPEN)
+            columns: list[Any] = [RunRow.id, RunRow.state]
+            statement = select(*columns).where(here)
+            if data_plane is not None:
+                statement = statement.where(RunRow.data_plane == data_plane)
+            return page_of(connection, statement, RunRow.id, _open_run, limit=limit, cursor=cursor)
+
     def standings(self, name: str, request: RunIds) -> RunStandings:
         """Return those of some Runs that there are, each with the Run of a newer try of its task instance, in one statement."""
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
@@ -297,6 +310,10 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             return page_of(
                 connection, statement, RunRow.id, lambda row: mapping.run_of(row, name), limit=limit, cursor=cursor
             )
+
+
+def _open_run(row: Any) -> OpenRun:
+    return OpenRun.model_construct(id=row.id, state=RunState(row.state))
 
 
 def _same_request(row: Any, digest: bytes, run: Run) -> Run:
