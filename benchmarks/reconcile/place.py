@@ -83,7 +83,7 @@ class Place:
             ids = _copies(connection, run, count)
         engine.dispose()
         settings = NamespaceSettings(
-            name, name, (Egress("10.0.0.5/32", 443),), quota=Quota(pods=100_000, cpu="1M", memory="1P")
+            name, name, (Egress("10.0.0.5/32", 443),), quota=Quota(pods=100_000, cpu="1M", memory="1P", storage="1E")
         )
         documents = {
             "apiVersion": "v1",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from holdfast_plugins.marked import MarkedDagRuns
+from holdfast_plugins.marked import Marked
 
 if TYPE_CHECKING:
     from holdfast.settings import Platform
@@ -49,5 +49,5 @@ class HoldfastPlugin(AirflowPlugin):
         return start()
 
     @cached_property
-    def _marked(self) -> MarkedDagRuns:
-        return MarkedDagRuns()
+    def _marked(self) -> Marked:
+        return Marked()

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowException
 from kubernetes.config import ConfigException
 
 from holdfast.core.errors import InvalidRequest
-from holdfast.core.run import ErrorClass, is_terminal
+from holdfast.core.run import ErrorClass, RunState, is_terminal
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
 from holdfast.dataplane.kubernetes.manifest import USER, PodSettings
 from holdfast.dataplane.kubernetes.run import BRIEF_S, PodRun
@@ -93,7 +93,8 @@ def cancel_run(conn_id: str, kubernetes_conn_id: str, project: str, run: str, tr
     """End a Run on Kubernetes whose task somebody has marked or cleared in this try, and record it as canceled."""
     with HoldfastHook(conn_id).get_conn() as governance:
         found = governance.runs.get(project, UUID(run))
-        if not is_terminal(found.state):
+        # Where the mark stands on record already, its pod is still to go.
+        if found.state is RunState.CANCELED or not is_terminal(found.state):
             pod_run(governance, project, found, kubernetes_conn_id, logger.info, try_number=try_number).cancel()
 
 

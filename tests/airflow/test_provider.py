@@ -19,7 +19,7 @@ def test_the_plugin_is_loaded_with_its_app_and_its_listener(place: Installation)
     assert owner.call("GET", "/plugins/importErrors")["import_errors"] == []
     [plugin] = [plugin for plugin in owner.call("GET", "/plugins")["plugins"] if plugin["name"] == "holdfast"]
     assert [(app["name"], app["url_prefix"]) for app in plugin["fastapi_apps"]] == [("Holdfast", "/holdfast/api")]
-    assert plugin["listeners"] == ["holdfast_plugins.marked.MarkedDagRuns"]
+    assert plugin["listeners"] == ["holdfast_plugins.marked.Marked"]
 
 
 def test_the_provider_is_listed(place: Installation) -> None:

@@ -131,6 +131,27 @@ def test_a_run_says_which_newer_try_of_its_task_instance_there_is(story: Story) 
     assert found[newest].run == story.vera.runs.get(story.project, newest)
 
 
+def test_the_open_runs_of_a_project_are_listed_page_by_page_and_no_others(story: Story) -> None:
+    here = Story.begin(story.act_as, story.objects)
+    runs = [here.start_run(pipeline_run=None) for _ in range(5)]
+    ended = here.finish_run(runs.pop(), state="canceled")
+    lost = RunTransition(state="unknown", cause="its worker is gone", owner="reconciler")
+    here.mia.runs.change(here.project, runs[0].id, lost)
+    story.start_run()
+
+    found, cursor = [], None
+    while True:
+        page = here.vera.runs.list_open(here.project, limit=3, cursor=cursor)
+        found += page.items
+        if (cursor := page.next) is None:
+            break
+
+    assert [run.id for run in found] == [run.id for run in reversed(runs)]
+    assert [run.state for run in found] == ["running", "running", "running", "unknown"]
+    assert ended.id not in {run.id for run in found}
+    assert here.vera.runs.list_open(here.project, data_plane="kubernetes").items == []
+
+
 def test_a_run_of_another_project_has_no_standing_here(story: Story) -> None:
     other = Story.begin(story.act_as, story.objects)
     run = other.start_run()

@@ -34,6 +34,7 @@ LISTS: dict[str, List] = {
     ),
     "runs": lambda s, c: s.mia.runs.list(s.project, limit=LIMIT, cursor=c),
     "runs by state": lambda s, c: s.mia.runs.list(s.project, state="failed", limit=LIMIT, cursor=c),
+    "open runs": lambda s, c: s.mia.runs.list_open(s.project, data_plane="local", limit=LIMIT, cursor=c),
     "artifacts": lambda s, c: s.mia.artifacts.list(s.project, limit=LIMIT, cursor=c),
     "models": lambda s, c: s.mia.models.list(s.project, limit=LIMIT, cursor=c),
     "model versions": lambda s, c: s.mia.models.list_versions(s.project, "tumours", limit=LIMIT, cursor=c),

@@ -15,7 +15,7 @@ from holdfast.dataplane.kubernetes.manifest import USER, manifest_of
 from holdfast.dataplane.kubernetes.status import Ended
 from holdfast.dataplane.plane import CodeSource, StepFailed
 from holdfast.dataplane.record import RunRecord
-from holdfast.wire.run import Run, RunStart
+from holdfast.wire.run import Run, RunFinish, RunStart
 from tests.support.kubernetes.project import KubernetesProject
 from tests.support.markers import Markers
 
@@ -130,6 +130,19 @@ def test_the_try_that_goes_on_with_a_run_can_end_it(project: KubernetesProject) 
     project.pod_run(run, try_number=2).cancel()
 
     assert project.found(run).state == "canceled"
+    assert project.pod(run) is None or project.pod(run)["metadata"].get("deletionTimestamp")
+
+
+def test_the_pod_of_a_run_that_a_mark_has_canceled_is_removed_all_the_same(project: KubernetesProject) -> None:
+    run = project.create("python", "-c", "import time; time.sleep(600)")
+    project.begin(run)
+    marked = RunFinish(state="canceled", cause="user:mia marked its task as failed")
+    project.governance.runs.finish(project.name, run.id, marked)
+
+    # As its trigger does when Airflow ends it.
+    project.pod_run(run).cancel()
+
+    assert project.found(run).cause == marked.cause
     assert project.pod(run) is None or project.pod(run)["metadata"].get("deletionTimestamp")
 
 

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from holdfast.core.errors import InvalidRequest
 from holdfast.core.policy import EnvironmentKind
-from holdfast.dataplane.kubernetes.likeness import differences
-from holdfast.dataplane.kubernetes.manifest import PodSettings, manifest_of
+from holdfast.core.run import RunState
+from holdfast.dataplane.kubernetes.facts import pod_facts
+from holdfast.dataplane.kubernetes.likeness import differences, differences_from_all
+from holdfast.dataplane.kubernetes.manifest import PodSettings, forms_of, manifest_of
+from holdfast.dataplane.kubernetes.namespace import NamespaceSettings, namespace_documents
 from holdfast.dataplane.plane import StepFailed
 from holdfast.wire.run import Run
 
@@ -113,7 +116,41 @@ def test_a_dag_may_say_where_its_pod_is_placed_and_how_it_is_labelled() -> None:
 
     assert made["metadata"]["labels"]["team"] == "a"
     assert made["spec"]["nodeSelector"] == {"gpu": "yes"}
-    assert made["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "4Gi"}
+    assert made["spec"]["containers"][0]["resources"]["limits"] == {
+        "cpu": "2",
+        "memory": "4Gi",
+        "ephemeral-storage": "10Gi",
+    }
+
+
+@pytest.mark.parametrize(("asked", "limit"), [({}, "10Gi"), ({"ephemeral-storage": "300Gi"}, "300Gi")])
+def test_a_pod_has_the_scratch_space_that_its_step_asks_for_and_no_more(asked: dict[str, Any], limit: str) -> None:
+    spec = manifest_of(run(resources={**asked, "secrets": {"VAULT_DIR": "csi:bank"}}), SETTINGS)["spec"]
+
+    volumes = {volume["name"]: volume["emptyDir"] for volume in spec["volumes"] if "emptyDir" in volume}
+    step = {"run", "outputs", "tmp"}
+    assert volumes == {
+        **{name: {"sizeLimit": limit} for name in step},
+        **{name: {"sizeLimit": "64Mi"} for name in ("control", "agent-tmp")},
+    }
+    user = spec["containers"][0]["resources"]
+    assert user["limits"]["ephemeral-storage"] == limit
+    assert user["requests"]["ephemeral-storage"] == asked.get("ephemeral-storage", "256Mi")
+    for container in (*spec["initContainers"], *spec["containers"]):
+        for amounts in ("requests", "limits"):
+            assert "ephemeral-storage" in container["resources"][amounts], container["name"]
+
+
+def test_the_quota_counts_every_resource_that_a_pod_of_ours_is_limited_in() -> None:
+    [quota] = [
+        document
+        for document in namespace_documents(NamespaceSettings("oncology", "oncology", ()))
+        if document["kind"] == "ResourceQuota"
+    ]
+    spec = manifest_of(run(), SETTINGS)["spec"]
+    for container in (*spec["initContainers"], *spec["containers"]):
+        limited = {f"limits.{resource}" for resource in container["resources"]["limits"]}
+        assert limited | {"pods"} == set(quota["spec"]["hard"]), container["name"]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +251,9 @@ PATHS: list[tuple[list[Any], Any]] = [
     (["spec", "securityContext", "runAsUser"], 0),
     (["spec", "ephemeralContainers"], [{"name": "debug"}]),
     (["spec", "volumes", 1], {"name": "outputs", "hostPath": {"path": "/"}}),
+    (["spec", "volumes", 1], {"name": "outputs", "emptyDir": {}}),
+    (["spec", "volumes", 1, "emptyDir", "sizeLimit"], "1Ti"),
+    (["spec", "containers", 0, "resources", "limits", "ephemeral-storage"], "1Ti"),
     (["spec", "restartPolicy"], "Always"),
 ]
 
@@ -228,6 +268,56 @@ def test_every_change_that_matters_is_a_difference(path: list[Any], value: Any) 
     place[path[-1]] = value
 
     assert differences(made, found)
+
+
+def test_a_size_is_the_same_however_it_is_written() -> None:
+    made = manifest_of(run(resources={"ephemeral-storage": "2048Mi"}), SETTINGS)
+    found = as_found(made)
+    found["spec"]["volumes"][0]["emptyDir"]["sizeLimit"] = "2Gi"
+    found["spec"]["containers"][0]["resources"]["limits"]["ephemeral-storage"] = "2Gi"
+    assert differences(made, found) == []
+
+
+# What the version before made of a Run that asks for nothing.
+BEFORE: dict[str, Any] = {
+    "volumes": [{"name": name, "emptyDir": {}} for name in ("run", "outputs", "control", "tmp", "agent-tmp")],
+    "agent": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "192Mi"}},
+    "user": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
+}
+
+
+def made_before(one: Run) -> dict[str, Any]:
+    """Return a pod that the version before has made for a Run, as the API server gives it back."""
+    found = as_found(manifest_of(one, SETTINGS))
+    found["spec"]["volumes"] = copy.deepcopy(BEFORE["volumes"])
+    for container in (*found["spec"]["initContainers"], *found["spec"]["containers"]):
+        container["resources"] = copy.deepcopy(BEFORE["user" if container["name"] == "user" else "agent"])
+    asked = one.resources.get("ephemeral-storage")
+    for amounts in found["spec"]["containers"][0]["resources"].values():
+        amounts.update({"ephemeral-storage": asked} if asked else {})
+    return found
+
+
+@pytest.mark.parametrize("resources", [{}, {"ephemeral-storage": "20Gi"}])
+def test_a_pod_that_the_version_before_has_made_is_still_its_runs(resources: dict[str, Any]) -> None:
+    one = run(resources=resources, state=RunState.RUNNING)
+    found = {**made_before(one), "status": {"phase": "Pending"}}
+
+    assert differences_from_all(forms_of(one, SETTINGS), found) == []
+    facts = pod_facts(found, "oncology", one, [PodSettings("oncology", f"registry/agent@sha256:{'b' * 64}"), SETTINGS])
+    assert facts.difference is None
+
+
+@pytest.mark.parametrize(("path", "value"), [each for each in PATHS if "volumes" not in each[0]])
+def test_what_the_version_before_has_made_may_have_been_changed_since(path: list[Any], value: Any) -> None:
+    one = run()
+    found = made_before(one)
+    place: Any = found
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+
+    assert differences_from_all(forms_of(one, SETTINGS), found)
 
 
 @given(st.sampled_from(["containers", "initContainers", "volumes"]), st.booleans())

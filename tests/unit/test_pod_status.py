@@ -93,6 +93,19 @@ BROKEN = [
     (pod(ended(1)), "platform", "could not be laid out"),
     (pod(ended(137, "OOMKilled")), "platform", "agent needed more memory"),
     (pod(phase="Failed", reason="Evicted", message="low on memory"), "platform", "low on memory"),
+    *(
+        (pod(phase="Failed", reason="Evicted", message=message), "environment", '"ephemeral-storage"')
+        for message in (
+            'Usage of EmptyDir volume "outputs" exceeds the limit "10Gi". ',
+            "Pod ephemeral local storage usage exceeds the total limit of containers 10496Mi. ",
+            'Container user exceeded its local ephemeral storage limit "10Gi". ',
+        )
+    ),
+    (
+        pod(phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage. "),
+        "platform",
+        "The node was low",
+    ),
     (pod(DONE, RUNS, RUNS, phase="Failed", reason="NodeLost"), "platform", "node1 was lost"),
     (pod(phase="Failed", message="Pod was rejected"), "platform", "Pod was rejected"),
     (pod(DONE, RUNS, RUNS, metadata={"deletionTimestamp": TIME}), "platform", "was deleted"),

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from fastapi import Query
 
+from holdfast.core.policy import DataPlaneKind
 from holdfast.core.run import RunState
-from holdfast.wire.pod import RunIds, RunStandings
+from holdfast.wire.pod import OpenRun, RunIds, RunStandings
 from holdfast.wire.run import (
     EnvironmentLock,
     EnvironmentRequest,
@@ -111,6 +112,18 @@ def list_runs(
 def get_run(project: str, run: UUID, governed: Governed) -> Run:
     """Show a Run."""
     return governed.runs.get(project, run)
+
+
+@routes.get("/projects/{project}/open-runs")
+def list_open_runs(
+    project: str,
+    governed: Governed,
+    data_plane: DataPlaneKind | None = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Page[OpenRun]:
+    """List which Runs have not ended, and nothing more of them."""
+    return governed.runs.list_open(project, data_plane=data_plane, limit=limit, cursor=cursor)
 
 
 @routes.post("/projects/{project}/runs/standings")

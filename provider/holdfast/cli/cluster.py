@@ -66,6 +66,7 @@ def manifests(
     pods: Annotated[int, typer.Option(min=1, help="Pods at one time.")] = 50,
     cpu: Annotated[str, typer.Option(help="CPUs in all.")] = "32",
     memory: Annotated[str, typer.Option(help="Memory in all.")] = "128Gi",
+    storage: Annotated[str, typer.Option(help="Scratch space on the nodes' disks in all.")] = "512Gi",
 ) -> None:
     """Print what the Project's namespace holds, and what the cluster refuses in it; for `kubectl apply -f -`."""
     from holdfast.dataplane.kubernetes.namespace import (
@@ -82,7 +83,7 @@ def manifests(
         _namespace(session),
         tuple(Egress.parse(text) for text in object_store),
         tuple(worker or ()),
-        Quota(pods, cpu, memory),
+        Quota(pods, cpu, memory, storage),
         tuple(reconciler or ()),
     )
     items = [*admission_documents(), *namespace_documents(settings)]

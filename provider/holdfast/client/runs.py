@@ -5,7 +5,7 @@ from uuid import UUID
 
 from holdfast.client.transport import Transport
 from holdfast.ports import DEFAULT_LIMIT
-from holdfast.wire.pod import RunIds, RunStandings
+from holdfast.wire.pod import OpenRun, RunIds, RunStandings
 from holdfast.wire.run import (
     EnvironmentLock,
     EnvironmentRequest,
@@ -121,6 +121,13 @@ class RunClient:
                 "cursor": cursor,
             },
         )
+
+    def list_open(
+        self, name: str, *, data_plane: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[OpenRun]:
+        """Return Runs that have not ended, and only which."""
+        query = {"data_plane": data_plane, "limit": limit, "cursor": cursor}
+        return self.transport.get(f"/projects/{name}/open-runs", Page[OpenRun], query)
 
     def standings(self, name: str, request: RunIds) -> RunStandings:
         """Return those of some Runs that there are, and which newer tries have superseded them."""

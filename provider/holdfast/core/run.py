@@ -61,10 +61,15 @@ def owner_of_try(try_number: int) -> str:
     return f"try {try_number}"
 
 
+def try_of(owner: str | None, made_by: int) -> int:
+    """Return the number of the try that a Run is of: the one that its record names as its owner, or else the one that made it."""
+    kind, _, number = (owner or "").partition(" ")
+    return int(number) if kind == "try" and number.isdecimal() else made_by
+
+
 def is_taken_from(owner: str | None, try_number: int) -> bool:
     """Whether a Run whose record names an owner has been taken up by a later try than this one."""
-    kind, _, number = (owner or "").partition(" ")
-    return kind == "try" and number.isdecimal() and int(number) > try_number
+    return try_of(owner, try_number) > try_number
 
 
 _ENDS = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED})

@@ -124,6 +124,9 @@ class RunRecord:
         ending = ending_of(error).model_copy(update={"fence": fence, "observed": observed})
         try:
             self._finish(ending)
+        except StateConflict as conflict:
+            # Somebody marked its task, or the reconciler was quicker.
+            self._log(f"the Run's end is another than this execution's: {conflict}")
         except HoldfastError as refusal:
             self._log(f"the Run's end could not be recorded, the next try takes it to unknown: {refusal}")
 

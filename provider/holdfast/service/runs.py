@@ -2,36 +2,36 @@
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
 from holdfast.core.digest import parse, text_of
 from holdfast.core.errors import IntegrityViolation, NotFound, StateConflict
-from holdfast.core.run import RunState, check_run_transition, is_terminal
+from holdfast.core.run import RunState, is_terminal
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.bindings import Bindings, bind_run
 from holdfast.service.environments import EnvironmentService
 from holdfast.service.outputs import artifact_rows, check_outputs, find_unstored, give_up_uploads
 from holdfast.service.pipeline_runs import PipelineRunService
+from holdfast.service.run_states import move
 from holdfast.service.staging import StagingService
 from holdfast.service.transaction import Change, new_id
 from holdfast.store import mapping
 from holdfast.store.insert import insert_rows, insert_whole
-from holdfast.store.prepared import Prepared
 from holdfast.store.queries.page import page_of
 from holdfast.store.queries.runs import RUNS, run_by_id, standing_of, surroundings_of
 from holdfast.store.tables import ArtifactRow, PolicySnapshotRow, RunInputRow, RunRow
 from holdfast.wire.canonical import document_digest
-from holdfast.wire.pod import RunIds, RunStanding, RunStandings
+from holdfast.wire.pod import OpenRun, RunIds, RunStanding, RunStandings
 from holdfast.wire.run import Observed, PolicySnapshot, Run, RunFinish, RunRequest, RunStart, RunTransition
 from holdfast.wire.types import Page
 
+_OPEN = [state.value for state in RunState if not is_terminal(state)]
 # Who reconciles ends Runs, and neither creates nor starts any.
 _BY_EVIDENCE = (Permission.RUN_RECONCILE,)
 
@@ -170,7 +170,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             for variable, reference in sorted(secrets.items()):
                 used = {"variable": str(variable), "secret": str(reference), "fence": request.fence}
                 change.record(AuditAction.SECRET_USED, "run", run, used)
-            return _move(change, name, row, RunState.RUNNING, content, AuditAction.RUN_STARTED, content)
+            return move(change, name, row, RunState.RUNNING, content, AuditAction.RUN_STARTED, content)
 
         return self.transactions.change(f"runs.start/{run}", Permission.RUN_WRITE, name, request, key, Run, apply)
 
@@ -180,7 +180,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         def apply(change: Change) -> Run:
             row = run_by_id(change.connection, change.project, name, run, lock=True)
             values = {"cause": request.cause, "owner": request.owner}
-            return _move(
+            return move(
                 change,
                 name,
                 row,
@@ -233,7 +233,7 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
                 "metrics": {json.dumps(metric)[1:-1]: repr(value) for metric, value in request.metrics.items()},
                 "observed": _as_content(request.observed),
             }
-            after = _move(
+            after = move(
                 change, name, row, request.state, values, AuditAction.RUN_FINISHED, content, request.cause or ""
             )
             insert_rows(change.connection, ArtifactRow, artifact_rows(change, run, request.artifacts))
@@ -249,6 +249,18 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
         """Return a Run; raises NotFound."""
         with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
             return mapping.run_of(run_by_id(connection, found.project_id, name, run), name)
+
+    def list_open(
+        self, name: str, *, data_plane: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[OpenRun]:
+        """Return Runs that have not ended, newest first, and only which: thousands of them are looked for at once."""
+        with self.transactions.read(Permission.PROJECT_READ, name) as (connection, found):
+            here = (RunRow.project_id == found.project_id) & RunRow.state.in_(_OPEN)
+            columns: list[Any] = [RunRow.id, RunRow.state]
+            statement = select(*columns).where(here)
+            if data_plane is not None:
+                statement = statement.where(RunRow.data_plane == data_plane)
+            return page_of(connection, statement, RunRow.id, _open_run, limit=limit, cursor=cursor)
 
     def standings(self, name: str, request: RunIds) -> RunStandings:
         """Return those of some Runs that there are, each with the Run of a newer try of its task instance, in one statement."""
@@ -300,6 +312,10 @@ class RunService(EnvironmentService, PipelineRunService, StagingService):
             )
 
 
+def _open_run(row: Any) -> OpenRun:
+    return OpenRun.model_construct(id=row.id, state=RunState(row.state))
+
+
 def _same_request(row: Any, digest: bytes, run: Run) -> Run:
     if row.request_digest != digest:
         raise StateConflict(
@@ -332,45 +348,3 @@ def _as_content(observed: Observed | None) -> dict[str, Any] | None:
         return None
     seen = observed.model_dump(mode="json", exclude_none=True)
     return {**seen, "cpu_seconds": repr(seen["cpu_seconds"])} if "cpu_seconds" in seen else seen
-
-
-_SET_WITH_A_STATE = ("state", "since", "started_at", "ended_at")
-
-
-@cache
-def _moving(moment: str | None, *columns: str) -> Prepared:
-    """Return the UPDATE that takes a Run to a state and sets these columns, built once for each of its callers."""
-    values = {
-        column: bindparam(f"new_{column}", type_=RunRow.__table__.c[column].type) for column in ("state", *columns)
-    }
-    moments: dict[str, Any] = {column: func.now() for column in ("since", moment) if column is not None}
-    if moment == "started_at":
-        # A Run that is taken up again after reconciling keeps the time at which it first started.
-        moments[moment] = func.coalesce(RunRow.started_at, func.now())
-    moved = update(RunRow).where(RunRow.id == bindparam("run")).values(values | moments)
-    return Prepared(moved.returning(*(RunRow.__table__.c[column] for column in (*columns, *_SET_WITH_A_STATE))))
-
-
-def _move(
-    change: Change,
-    name: str,
-    row: Any,
-    after: RunState,
-    values: dict[str, Any],
-    action: AuditAction,
-    content: dict[str, Any],
-    reason: str = "",
-) -> Run:
-    """Take a locked Run to a state and record it."""
-    check_run_transition(str(row.id), RunState(row.state), after)
-    moment = "started_at" if after is RunState.RUNNING else "ended_at" if is_terminal(after) else None
-    given = {f"new_{column}": value for column, value in {"state": after, **values}.items()}
-    changed = _moving(moment, *values).one(change.connection, {"run": row.id, **given})
-    change.record(
-        action,
-        "run",
-        row.id,
-        {"before": row.state, "after": after.value, "seal": text_of(row.seal), **content},
-        reason=reason,
-    )
-    return mapping.run_of(mapping.joined(row, **changed._asdict()), name)

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from holdfast.core.audit import AuditAction
+from holdfast.core.run import RunState
 from holdfast.wire.run import Run
 from holdfast.wire.types import Text, Time, Wire
 
@@ -44,6 +45,13 @@ class RunStanding(Wire):
 
     run: Run
     superseded_by: UUID | None
+
+
+class OpenRun(Wire):
+    """A Run that has not ended; what else is known of it, `standings` tells."""
+
+    id: UUID
+    state: RunState
 
 
 class RunStandings(Wire):

@@ -15,8 +15,8 @@ from holdfast.core.errors import Unavailable
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
 from holdfast.dataplane.kubernetes.dialogue import Dialogue
-from holdfast.dataplane.kubernetes.likeness import differences
-from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, PodSettings, manifest_of, pod_name
+from holdfast.dataplane.kubernetes.likeness import differences, differences_from_all
+from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, PodSettings, forms_of, pod_name
 from holdfast.dataplane.kubernetes.status import (
     Broken,
     Progress,
@@ -48,7 +48,7 @@ class PodExecution:
         self, run: Run, cluster: Cluster, settings: PodSettings, dress: Callable[[Pod], Pod] = lambda pod: pod
     ) -> None:
         self._run, self._cluster, self._namespace = run, cluster, settings.namespace
-        self._manifest = manifest_of(run, settings)
+        self._forms = list(forms_of(run, settings))
         self._name = pod_name(run)
         self._dress = dress
         self._collected: Collected | None = None
@@ -64,8 +64,9 @@ class PodExecution:
 
     def ensure_pod(self) -> Pod:
         """Return the Run's pod, made if there is none; raises StepFailed where another pod has its name, or none can be made."""
-        dressed = self._dress(self._manifest)
-        if others := differences(self._manifest, dressed):
+        made = self._forms[0]
+        dressed = self._dress(made)
+        if others := differences(made, dressed):
             raise StepFailed(
                 ErrorClass.POLICY,
                 f"the site's pod_mutation_hook changes the pod of Run {self._run.id}: {'; '.join(others[:3])} (rule run.pod-override)",
@@ -88,7 +89,7 @@ class PodExecution:
                 f"pod {self._name} has UID {uid_of(pod)}, and Run {self._run.id} is held by {self._run.fence}",
                 "Find out who makes pods in the Project's namespace",
             )
-        if others := differences(self._manifest, pod):
+        if others := differences_from_all(self._forms, pod):
             raise StepFailed(
                 ErrorClass.POLICY,
                 f"pod {self._name} is not the Run's: {'; '.join(others[:3])}",

@@ -7,14 +7,14 @@ from typing import Any
 
 from holdfast.core.reconcile import PodFacts, PodStage, RunFacts
 from holdfast.core.run import is_terminal
-from holdfast.dataplane.kubernetes.likeness import differences
+from holdfast.dataplane.kubernetes.likeness import differences_from_all
 from holdfast.dataplane.kubernetes.manifest import (
     PROJECT_LABEL,
     QUARANTINED_ANNOTATION,
     QUARANTINED_LABEL,
     RUN_LABEL,
     PodSettings,
-    manifest_of,
+    forms_of,
 )
 from holdfast.dataplane.kubernetes.status import Broken, Ended, image_digest_of, made_at, progress_of, uid_of
 from holdfast.dataplane.plane import StepFailed
@@ -88,7 +88,7 @@ def made_with(pod: Pod, run: Run, settings: Sequence[PodSettings]) -> PodSetting
 
 def _differences(pod: Pod, run: Run, settings: PodSettings) -> list[str]:
     try:
-        return differences(manifest_of(run, settings), pod)
+        return differences_from_all(forms_of(run, settings), pod)
     except StepFailed as refusal:
         return [str(refusal)]
 

@@ -1,6 +1,6 @@
 """Whether a pod that exists is the pod that was to be made: a label can be forged, a specification can be compared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -21,6 +21,16 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
     return more + list(_compare("", {**labels, "spec": wanted["spec"]}, found))
 
 
+def differences_from_all(forms: Iterable[dict[str, Any]], found: dict[str, Any]) -> list[str]:
+    """Return where a pod is not as the first of some forms, or nothing where it is as any of them."""
+    first: list[str] | None = None
+    for wanted in forms:
+        if not (others := differences(wanted, found)):
+            return []
+        first = first or others
+    return first or []
+
+
 _RIGHTS = ("ephemeralContainers", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostAliases")
 _CONTAINER_RIGHTS = (
     *("args", "envFrom", "lifecycle", "livenessProbe", "readinessProbe", "restartPolicy", "startupProbe"),
@@ -29,16 +39,16 @@ _CONTAINER_RIGHTS = (
 
 
 def _compare(path: str, wanted: Any, found: Any) -> Iterator[str]:
-    # Most parts of most pods: there is nothing more in what is equal, and nothing less.
-    if wanted == found:
-        return
+    """Yield where two values that are not equal differ in what matters."""
     match wanted:
         case dict():
             yield from _compare_objects(path, wanted, found)
         case list():
             yield from _compare_lists(path, wanted, found)
+        case str() if path.endswith(".sizeLimit") and isinstance(found, str):
+            yield from _compare_quantities(path, {path: wanted}, {path: found})
         case _:
-            if wanted != found and not (wanted is False and found is None):
+            if not (wanted is False and found is None):
                 yield f"{path} is {found!r}, not {wanted!r}"
 
 
@@ -51,14 +61,16 @@ def _compare_objects(path: str, wanted: dict[str, Any], found: Any) -> Iterator[
         return
     if path.endswith("securityContext"):
         closed = set(found) - set(wanted)
+    elif "image" in wanted:
+        closed = {field for field in _CONTAINER_RIGHTS if field not in wanted and found.get(field)}
     else:
-        closed = {
-            field for field in _CONTAINER_RIGHTS if "image" in wanted and field not in wanted and found.get(field)
-        }
+        closed = set()
     for field in sorted(closed):
         yield f"{path}.{field} is set"
     for name, value in wanted.items():
-        yield from _compare(f"{path}.{name}".removeprefix("."), value, found.get(name))
+        # Most parts of most pods: there is nothing more in what is equal, and nothing less.
+        if value != (other := found.get(name)):
+            yield from _compare(f"{path}.{name}".removeprefix("."), value, other)
 
 
 def _compare_lists(path: str, wanted: list[Any], found: Any) -> Iterator[str]:
@@ -73,7 +85,8 @@ def _compare_lists(path: str, wanted: list[Any], found: Any) -> Iterator[str]:
         yield f"{path} has {len(found)} members ({', '.join(names)}), not {len(wanted)}"
         return
     for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
-        yield from _compare(f"{path}[{number}]", one, other)
+        if one != other:
+            yield from _compare(f"{path}[{number}]", one, other)
 
 
 def _compare_quantities(path: str, wanted: dict[str, str], found: dict[str, str]) -> Iterator[str]:

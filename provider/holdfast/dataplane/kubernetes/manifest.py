@@ -4,7 +4,9 @@ It holds no secret: grants, code and parameters reach the agent's containers thr
 Source: Pod Security Standards, profile restricted.
 """
 
+import copy
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,15 +33,17 @@ COLLECTION_S = 3600
 
 Document = dict[str, Any]
 _AGENT = ["python", "-I", "-m", "holdfast.dataplane.agent.pod"]
+_STORAGE = "ephemeral-storage"
 _AGENT_RESOURCES = {
-    "requests": {"cpu": "50m", "memory": "64Mi"},
-    "limits": {"cpu": "1", "memory": "192Mi"},
+    "requests": {"cpu": "50m", "memory": "64Mi", _STORAGE: "16Mi"},
+    "limits": {"cpu": "1", "memory": "192Mi", _STORAGE: "256Mi"},
 }
+_AGENT_VOLUMES, _AGENT_VOLUME_LIMIT = frozenset({"control", "agent-tmp"}), "64Mi"
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
-_DEFAULT_REQUESTS = {"cpu": "100m", "memory": "256Mi"}
-_DEFAULT_LIMITS = {"cpu": "1", "memory": "1Gi"}
+_DEFAULT_REQUESTS = {"cpu": "100m", "memory": "256Mi", _STORAGE: "256Mi"}
+_DEFAULT_LIMITS = {"cpu": "1", "memory": "1Gi", _STORAGE: "10Gi"}
 _OURS = frozenset({"pod", "deadline_s", "secrets"})
-_KNOWN = frozenset({"cpu", "memory", "ephemeral-storage"})
+_KNOWN = frozenset({"cpu", "memory", _STORAGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def manifest_of(run: Run, settings: PodSettings) -> Document:
         )
     check_image(settings.agent_image)
     placement = check_placement(run.resources.get("pod") or {})
-    metadata = placement.get("metadata", {})
+    metadata, user = placement.get("metadata", {}), _user_container(run)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -111,17 +115,40 @@ def manifest_of(run: Run, settings: PodSettings) -> Document:
             },
             "initContainers": [_agent_container(STAGE, "wait", settings.agent_image, [_mount("run", SCRATCH)])],
             "containers": [
-                _user_container(run),
+                user,
                 _agent_container(
                     AGENT, "hold", settings.agent_image, [_mount("outputs", f"{SCRATCH}/outputs", read_only=True)]
                 ),
             ],
             "volumes": [
-                *({"name": name, "emptyDir": {}} for name in ("run", "outputs", "control", "tmp", "agent-tmp")),
+                *(
+                    _scratch(name, user["resources"]["limits"][_STORAGE])
+                    for name in ("run", "outputs", "control", "tmp", "agent-tmp")
+                ),
                 *secret_volumes(run.resources.get("secrets") or {}),
             ],
         },
     }
+
+
+def forms_of(run: Run, settings: PodSettings) -> Iterator[Document]:
+    """Yield the pod of a Run as it is made, and then as the version before has made it, whose pods may still go on; raises as `manifest_of`.
+
+    That one bounded no scratch space. Its form goes with the version after this one.
+    """
+    made = manifest_of(run, settings)
+    yield made
+    unbounded = copy.deepcopy(made["spec"])
+    for volume in unbounded["volumes"]:
+        if "emptyDir" in volume:
+            volume["emptyDir"] = {}
+    for container in (*unbounded["initContainers"], *unbounded["containers"]):
+        if container["name"] != USER or _STORAGE not in run.resources:
+            container["resources"] = {
+                kind: {name: amount for name, amount in amounts.items() if name != _STORAGE}
+                for kind, amounts in container["resources"].items()
+            }
+    yield {**made, "spec": unbounded}
 
 
 def deadline_s(run: Run) -> int:
@@ -188,6 +215,10 @@ def _confined() -> Document:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+
+
+def _scratch(name: str, step_limit: str) -> Document:
+    return {"name": name, "emptyDir": {"sizeLimit": _AGENT_VOLUME_LIMIT if name in _AGENT_VOLUMES else step_limit}}
 
 
 def _mount(volume: str, path: str, *, read_only: bool = False) -> Document:

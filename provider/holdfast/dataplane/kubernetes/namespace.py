@@ -71,6 +71,7 @@ class Quota:
     pods: int = 50
     cpu: str = "32"
     memory: str = "128Gi"
+    storage: str = "512Gi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ def namespace_documents(settings: NamespaceSettings) -> list[Document]:
             "pods": str(settings.quota.pods),
             "limits.cpu": settings.quota.cpu,
             "limits.memory": settings.quota.memory,
+            "limits.ephemeral-storage": settings.quota.storage,
         }
     }
     closed = _document("networking.k8s.io/v1", "NetworkPolicy", "holdfast", settings.namespace, labels)

@@ -111,7 +111,7 @@ def _pod(project: str, namespace: str, **change: Any) -> dict[str, Any]:
                 {
                     "name": "user",
                     "image": f"localhost/holdfast@{_DIGEST}",
-                    "resources": {"limits": {"cpu": "10m", "memory": "16Mi"}},
+                    "resources": {"limits": {"cpu": "10m", "memory": "16Mi", "ephemeral-storage": "16Mi"}},
                     "securityContext": confined,
                     **change,
                 }

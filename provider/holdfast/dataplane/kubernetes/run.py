@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from holdfast.core.errors import StateConflict, Unavailable
-from holdfast.core.run import ErrorClass, is_terminal
+from holdfast.core.run import ErrorClass, RunState, is_terminal
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
 from holdfast.dataplane.kubernetes.execution import PodExecution
 from holdfast.dataplane.kubernetes.manifest import USER, PodSettings, deadline_s, pod_name
@@ -142,14 +142,17 @@ class PodRun:
     def _give_up(self, ending: BaseException) -> None:
         """Remove the Run's pod, so that nothing of it runs any more, and then record the end.
 
-        Where the record does not answer, nothing is removed: what the pod holds is not lost, and somebody comes back to it.
+        Where the record does not answer, nothing is removed: what the pod holds is not lost, and somebody comes back to it. A Run whose
+        task was marked may be canceled on record already, while its pod goes on.
         """
-        if is_terminal(self._governance.runs.get(self._project, self._record.run.id).state):
+        state = self._governance.runs.get(self._project, self._record.run.id).state
+        if is_terminal(state) and state is not RunState.CANCELED:
             return
         pod = self._pod or self._cluster.find_pod(self._settings.namespace, pod_name(self._record.run))
         if pod is not None:
             self._cluster.delete_pod(self._settings.namespace, pod_name(self._record.run), uid_of(pod))
-        self._record.fail(ending, self._fence(), self._observed())
+        if not is_terminal(state):
+            self._record.fail(ending, self._fence(), self._observed())
 
     def _begin(self, code: CodeSource) -> tuple[Progress, bool]:
         with self._execution() as execution:

@@ -18,6 +18,12 @@ Pod = dict[str, Any]
 _NOT_STARTED = 126
 _HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"})
 _PULLING = frozenset({"ErrImagePull", "ImagePullBackOff"})
+# Source: Kubernetes, pkg/kubelet/eviction: of a volume, of a pod, of a container. A node that is full says something else.
+_TOO_MUCH_WRITTEN = (
+    "exceeds the limit",
+    "exceeds the total limit of containers",
+    "exceeded its local ephemeral storage limit",
+)
 _NOT_THERE = ("not found", "does not exist", "manifest unknown")
 
 
@@ -133,6 +139,11 @@ def _lost(pod: Pod) -> StepFailed | None:
     status, metadata = pod.get("status", {}), pod["metadata"]
     if status.get("reason") == "Evicted":
         message = status.get("message") or "no reason given"
+        if any(said in message for said in _TOO_MUCH_WRITTEN):
+            remedy = 'Give the Run more: resources={"ephemeral-storage": …}'
+            return StepFailed(
+                ErrorClass.ENVIRONMENT, f"the Run needed more scratch space than it has: {message}", remedy
+            )
         return StepFailed(ErrorClass.PLATFORM, f"the pod was evicted: {message}", "Ask for what the command needs")
     if status.get("reason") == "NodeLost" or (metadata.get("deletionTimestamp") and _node_is_gone(pod)):
         node = pod["spec"].get("nodeName")

@@ -1,9 +1,11 @@
 """Maps every pod in a Project's namespace to a Run, and every open Run to a pod, and says what is to be done about what has no partner.
 
-Nothing is changed here. Pods and Runs are looked at page by page; of an open Run only its facts are kept, and of a pod nothing.
+Nothing is changed here. Pods and Runs are looked at page by page, two Projects at a time, and the next page is fetched meanwhile; of an
+open Run only its id is kept, and of a pod nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -12,21 +14,21 @@ from uuid import UUID
 from holdfast.core.errors import HoldfastError, InvalidRequest
 from holdfast.core.policy import DataPlaneKind
 from holdfast.core.reconcile import Action, Decision, decide_pod, decide_run
-from holdfast.core.run import RunState, is_terminal
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
 from holdfast.dataplane.kubernetes.facts import pod_facts, run_facts, run_named
 from holdfast.dataplane.kubernetes.manifest import PROJECT_LABEL, PodSettings
 from holdfast.dataplane.plane import StepFailed
+from holdfast.ops.reconcile.pace import one_ahead, sparing_collections
 from holdfast.ports import MAX_LIMIT, Governance
 from holdfast.wire.pod import RunIds, RunStanding
 from holdfast.wire.project import Project
 from holdfast.wire.reconcile import GracePeriods, PlanItem, PlannedProject, ReconcilePlan, Unread
 
 Item = TypeVar("Item")
-OPEN = tuple(state for state in RunState if not is_terminal(state))
 DEFAULT_LIMIT = 1000
+_BESIDE = 2
 Progress = Callable[[str, int, int], None]
-"""Told a Project's name, and how many pods and open Runs have been looked at in it."""
+"""Told a Project's name, and how many pods and open Runs have been looked at in it; from any thread."""
 
 
 def plan(
@@ -57,20 +59,26 @@ def plan(
     """
     if not agent_images:
         raise InvalidRequest("no agent's image is given", remedy="Give the one that Runs are started with, by digest")
-    survey = _Survey(governance, cluster, now, agent_images, graces, limit, progress)
-    for project in projects:
-        if project.data_plane is DataPlaneKind.KUBERNETES and project.namespace:
+    with sparing_collections() as after_page, ThreadPoolExecutor(_BESIDE) as beside:
+
+        def look_at(project: Project) -> _Survey:
+            survey = _Survey(governance, cluster, now, agent_images, graces, limit, progress, after_page)
             survey.look_at(project)
+            return survey
+
+        wanted = [each for each in projects if each.data_plane is DataPlaneKind.KUBERNETES and each.namespace]
+        surveys = list(beside.map(look_at, wanted))
+    items = [item for survey in surveys for item in survey.items]
     return ReconcilePlan(
         made_at=now,
         graces=graces,
         agent_images=agent_images,
-        projects=survey.projects,
-        pods=survey.pods,
-        runs=survey.runs,
-        items=survey.items,
-        is_whole=survey.is_whole,
-        unread=survey.unread,
+        projects=[survey.place for survey in surveys if survey.place is not None],
+        pods=sum(survey.pods for survey in surveys),
+        runs=sum(survey.runs for survey in surveys),
+        items=items[:limit],
+        is_whole=len(items) <= limit and all(survey.is_whole for survey in surveys),
+        unread=[survey.unread for survey in surveys if survey.unread is not None],
     )
 
 
@@ -112,6 +120,8 @@ def pieces(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 class _Survey:
+    """What is found in one Project."""
+
     def __init__(
         self,
         governance: Governance,
@@ -121,46 +131,49 @@ class _Survey:
         graces: GracePeriods,
         limit: int,
         progress: Progress,
+        after_page: Callable[[], None],
     ) -> None:
         self._governance, self._cluster, self._now = governance, cluster, now
         self._agent_images, self._graces, self._limit = agent_images, graces.as_graces(), limit
-        self._progress = progress
-        self.projects: list[PlannedProject] = []
+        self._progress, self._after_page = progress, after_page
+        self.place: PlannedProject | None = None
         self.items: list[PlanItem] = []
-        self.unread: list[Unread] = []
+        self.unread: Unread | None = None
         self.pods = self.runs = 0
         self.is_whole = True
 
     def look_at(self, project: Project) -> None:
         """Plan for one Project; where it cannot be looked at, that is noted, and nothing is planned for it."""
-        before = len(self.items)
         try:
             place = locate(self._cluster, project)
             self._look_at(project, place)
         except (HoldfastError, StepFailed) as failure:
-            del self.items[before:]
-            self.unread.append(Unread(project=project.name, why=str(failure)))
+            self.items.clear()
+            self.unread = Unread(project=project.name, why=str(failure))
             return
-        self.projects.append(place)
+        self.place = place
 
     def _look_at(self, project: Project, place: PlannedProject) -> None:
         # Runs before pods: a Run that is open and has a fence had its pod before, so that one that is not there now is gone.
         pending = self._open_runs(project)
-        self.runs += len(pending)
-        seen = 0
-        for page in pieces(self._cluster.pods("", place.namespace), MAX_LIMIT):
-            named = {run for pod in page if (run := run_named(pod))}
-            found = standings(self._governance, project.name, named)
+        self.runs = len(pending)
+        for page, found in one_ahead(self._pages(project, place)):
             for pod in page:
                 self._look_at_pod(project, place, pod, found.get(run_named(pod) or ""))
             for run in found:
                 pending.pop(run, None)
-            seen += len(page)
             self.pods += len(page)
-            self._progress(project.name, seen, self.runs)
+            self._progress(project.name, self.pods, self.runs)
+            self._after_page()
         for ids in pieces(pending, MAX_LIMIT):
             for run, standing in standings(self._governance, project.name, ids).items():
                 self._add(place, decide_run(run_facts(standing), None, self._now, self._graces), run, None)
+
+    def _pages(self, project: Project, place: PlannedProject) -> Iterator[tuple[list[Pod], dict[str, RunStanding]]]:
+        """Yield pods, and the Runs whose names they have, by id."""
+        for page in self._cluster.pod_pages("", place.namespace):
+            named = {run for pod in page if (run := run_named(pod))}
+            yield page, standings(self._governance, project.name, named)
 
     def _look_at_pod(self, project: Project, place: PlannedProject, pod: Pod, standing: RunStanding | None) -> None:
         settings = [PodSettings(place.namespace, image) for image in self._agent_images]
@@ -177,15 +190,15 @@ class _Survey:
         found: dict[str, None] = {}
         if project.archived_at is not None:
             return found
-        for state in OPEN:
-            cursor = None
-            while True:
-                page = self._governance.runs.list(project.name, state=state, limit=MAX_LIMIT, cursor=cursor)
-                found |= dict.fromkeys(str(run.id) for run in page.items if run.data_plane == DataPlaneKind.KUBERNETES)
-                self._progress(project.name, 0, len(found))
-                if (cursor := page.next) is None:
-                    break
-        return found
+        cursor = None
+        while True:
+            page = self._governance.runs.list_open(
+                project.name, data_plane=DataPlaneKind.KUBERNETES, limit=MAX_LIMIT, cursor=cursor
+            )
+            found |= dict.fromkeys(str(run.id) for run in page.items)
+            self._progress(project.name, 0, len(found))
+            if (cursor := page.next) is None:
+                return found
 
     def _add(self, place: PlannedProject, decision: Decision, run: str | None, pod: Pod | None) -> None:
         if decision.action is Action.LEAVE:
