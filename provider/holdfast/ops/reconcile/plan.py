@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from holdfast.core.errors import HoldfastError, InvalidRequest
+from holdfast.core.names import check_image
 from holdfast.core.policy import DataPlaneKind
 from holdfast.core.reconcile import Action, Decision, decide_pod, decide_run
 from holdfast.core.run import RunState, is_terminal
@@ -53,10 +54,12 @@ def plan(
         progress: told how far it is.
 
     Raises:
-        InvalidRequest: no agent's image is given.
+        InvalidRequest: no agent's image is given, or one by a tag.
     """
     if not agent_images:
         raise InvalidRequest("no agent's image is given", remedy="Give the one that Runs are started with, by digest")
+    for image in agent_images:
+        check_image(image)
     survey = _Survey(governance, cluster, now, agent_images, graces, limit, progress)
     for project in projects:
         if project.data_plane is DataPlaneKind.KUBERNETES and project.namespace:
