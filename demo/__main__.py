@@ -42,7 +42,9 @@ def main() -> int:
     arguments = parser.parse_args()
     name = "demo-kube" if arguments.kube else "demo"
     state = State(arguments.state or STATES / name)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Ctrl-C as well: a shell that starts this in the background has it ignored.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _interrupt)
     try:
         if arguments.command == "reset":
             with state.locked():
@@ -103,7 +105,7 @@ def _up(state: State, arguments: argparse.Namespace) -> None:
             "it stays up until Ctrl-C; look at the record with the command line meanwhile:\n"
             f"  export HOLDFAST_API_URL={url}/holdfast/api/v1 HOLDFAST_PROJECT=oncology PATH={Path(sys.executable).parent}:$PATH\n"
             "  export HOLDFAST_TOKEN=$(holdfast login --user viewer)\n"
-            "  holdfast model history tumours",
+            "  holdfast model history tumours" + "".join(f"\n  {command}" for command in plane.looking),
             markup=False,
         )
         while True:

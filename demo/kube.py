@@ -7,12 +7,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from demo.failure import DemoFailure
 from demo.narrate import Narrator
-from demo.plane import Plane
+from demo.plane import PROJECT, Plane
 
 _ELSE = "`make demo` tells the same story on this machine alone"
 
@@ -67,7 +67,11 @@ def cluster_plane(given: Given | None, say: Narrator) -> Iterator[Plane]:
                 plane = data_plane(cluster, s3)
                 image = cluster.load(example_image(cluster.images))
                 say(f"images     agent {_short(plane.agent)}, steps {_short(image)}", then="starting PostgreSQL")
-                made = on_cluster(plane, image)
+                looking = (
+                    f"export KUBECONFIG={cluster.kubeconfig}",
+                    f"{cluster.kubectl_path} --namespace {PROJECT} get pods",
+                )
+                made = replace(on_cluster(plane, image), looking=looking)
                 is_there = True
                 yield made
     except (RuntimeError, OSError) as error:

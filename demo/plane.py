@@ -1,7 +1,7 @@
 """Where the demo's Runs are executed, and where what they make is kept: on this machine, or on a cluster."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Plane:
         service: more of the environment of a process that opens the platform.
         shared: more of the environment of all of Airflow's processes.
         worker: more of the environment of those whose tasks reach the place.
+        looking: commands with which somebody looks at it, beside Holdfast's own.
     """
 
     project: ProjectRequest
@@ -34,6 +35,7 @@ class Plane:
     service: Mapping[str, str] = field(default_factory=dict)
     shared: Mapping[str, str] = field(default_factory=dict)
     worker: Mapping[str, str] = field(default_factory=dict)
+    looking: Sequence[str] = ()
 
 
 def local_plane(state: State) -> Plane:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,6 +45,15 @@ def _postgresql(url: SecretStr) -> SecretStr:
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise ValueError("it is not a PostgreSQL URL; write it as postgresql+psycopg://user:password@host/database")
     return SecretStr(f"postgresql+psycopg://{rest}")
+
+
+def _endpoint(url: str | None) -> str | None:
+    # What stands before an @ would be a password, and is repeated nowhere.
+    if url is not None:
+        found = urlsplit(url)
+        if found.scheme not in ("http", "https") or not found.hostname or found.username or found.query:
+            raise ValueError("it is not the URL of a server; write it as https://s3.example")
+    return url
 
 
 def _absolute(path: Path) -> Path:
@@ -119,7 +129,7 @@ class _Environment(BaseSettings):
 class _Places(_Environment):
     """What both the service and the audit ledger need to know."""
 
-    s3_endpoint_url: str | None = Field(
+    s3_endpoint_url: Annotated[str | None, AfterValidator(_endpoint)] = Field(
         default=None, description="URL of the S3 server; Amazon's own where none is given"
     )
     s3_region: str = Field(default="us-east-1", description="region, as the S3 server calls it")

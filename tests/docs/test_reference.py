@@ -13,6 +13,7 @@ from tools import reference
 
 from holdfast.cli.main import EXIT_CODES
 from holdfast.core.errors import ERRORS
+from holdfast.dataplane.kubernetes.namespace import RECONCILER_RIGHTS, RIGHTS
 from holdfast_plugins.errors import STATUS
 from holdfast_provider._errors import RETRIED
 from tests.support.markdown import Page
@@ -52,6 +53,13 @@ def test_the_errors_page_maps_as_the_edges_do(here: Path) -> None:
         assert int(row[2][:3]) == STATUS[error], row
         assert row[3].startswith("tried again") is (error in RETRIED), row
         assert int(row[4]) == EXIT_CODES[error], row
+
+
+def test_the_cluster_page_lists_the_rights_that_the_manifests_give(here: Path) -> None:
+    rows = table_rows((here / "docs/how-to/bring-your-cluster.md").read_text(), "| on | workers and triggerer |")
+    for column, rights in ((1, RIGHTS), (2, RECONCILER_RIGHTS)):
+        said = {row[0]: tuple(row[column].removesuffix(", its own alone").split(", ")) for row in rows if row[column]}
+        assert said == rights
 
 
 def test_every_dependency_has_its_line(here: Path) -> None:

@@ -335,6 +335,20 @@ def test_a_project_name_is_given_once(system: GovernanceService) -> None:
     assert refused(second, StateConflict, "exist")
 
 
+def test_a_namespace_is_one_projects_until_that_is_archived(system: GovernanceService) -> None:
+    namespace = f"n{secrets.token_hex(5)}"
+
+    def create(name: str):
+        request = ProjectRequest(name=name, owner="o", data_plane="kubernetes", namespace=namespace)
+        return lambda governance: governance.projects.create(request)
+
+    first, second = held_up(create(f"{namespace}-a"), create(f"{namespace}-b"), system)
+    assert first.namespace == namespace
+    assert refused(second, StateConflict, f"is that of Project '{namespace}-a'")
+    system.projects.archive(first.name, Reason(reason="over"))
+    assert create(f"{namespace}-c")(system).namespace == namespace
+
+
 @pytest.mark.parametrize("what", ["run", "dataset", "decision"])
 def test_what_comes_while_a_project_is_archived_is_refused(
     what: str, platform: Platform, system: GovernanceService, owner_sql: Connection

@@ -68,6 +68,26 @@ def test_a_bucket_that_is_not_there_and_credentials_that_are_not_known_are_told_
     assert "InvalidAccessKeyId" in error.message
 
 
+def test_credentials_that_are_not_there_at_all_are_not_taken_for_a_store_that_is_away(
+    s3: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    environment = {name: text for name, text in environment_of(s3, bucket).items() if not name.startswith("AWS_")}
+    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+    done = holdfast(environment, "store", "check")
+    assert done.returncode == 2, done.stderr
+    assert "has no credentials" in done.stderr
+    assert "AWS_ACCESS_KEY_ID" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["nonsense", "s3://bucket", "https://", "https://user:hunter2@s3.example"])
+def test_an_endpoint_that_is_no_url_is_refused_with_its_variable(s3: S3Server, bucket: str, url: str) -> None:
+    done = holdfast({**environment_of(s3, bucket), "HOLDFAST_S3_ENDPOINT_URL": url}, "store", "check")
+    assert done.returncode == 2, done.stderr
+    assert "HOLDFAST_S3_ENDPOINT_URL (Value error, it is not the URL of a server" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 def test_a_right_that_is_missing_is_named(s3: S3Server) -> None:
     bucket = s3.create_bucket()
     denied = {

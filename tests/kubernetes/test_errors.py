@@ -71,6 +71,29 @@ def test_a_wrong_exit_code_is_the_users(project: KubernetesProject) -> None:
     assert found.fence == project.pod(run)["metadata"]["uid"]
 
 
+def until_it_takes_no_room(project: KubernetesProject, run: Run) -> None:
+    deadline = time.monotonic() + 30
+    while (pod := project.pod(run)) is not None and pod["status"]["phase"] not in ("Failed", "Succeeded"):
+        assert time.monotonic() < deadline, f"the pod is {pod['status']['phase']}, and its Run has failed"
+        time.sleep(0.2)
+
+
+def test_runs_that_have_failed_leave_room_for_the_next(platform: Platform, plane: DataPlane, tmp_path: Path) -> None:
+    small = KubernetesProject.make(platform, plane, tmp_path, quota=Quota(pods=1))
+    for command, more in (
+        (("python", "-c", "raise SystemExit(7)"), {}),
+        (("no-such-program",), {}),
+        (("true",), {"outputs": {"model": "model.bin"}}),
+        (("true",), {"resources": {"secrets": {"TOKEN": "nowhere/token"}}}),
+    ):
+        run = begun(small, *command, **more)
+        small.until_moved(run)
+
+        failed(small, run, PodRun.end if "outputs" in more else PodRun.progress)
+
+        until_it_takes_no_room(small, run)
+
+
 def test_a_command_that_is_not_in_the_image_is_the_users(project: KubernetesProject) -> None:
     run = begun(project, "no-such-program")
     project.until_moved(run)

@@ -512,6 +512,8 @@ def test_the_command_line_plans_keeps_the_plan_and_applies_it_over_the_api(
         assert (outcome["became"], outcome["item"]["pod"]) == ("done", "miner")
         assert cli.json("reconcile", "apply", kept, kubeconfig)["items"][0]["became"] == "moot"
         assert cli.json("reconcile", "apply", kubeconfig)["items"] == []
+        tagged = replace(cli, environment={**cli.environment, "HOLDFAST_AGENT_IMAGE": "agent:latest"})
+        assert "'agent:latest' is not named by digest" in tagged.refused(2, "reconcile", "plan", kubeconfig)
         assert "no agent's image" in replace(cli, environment={**cli.environment, "HOLDFAST_AGENT_IMAGE": ""}).refused(
             2, "reconcile", "plan", kubeconfig
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import secrets
 import shutil
@@ -276,12 +277,17 @@ def _listens(host: str, port: int) -> bool:
 
 def main() -> None:
     """Start a server, print what a client needs, and stop it on Ctrl-C."""
-    with throw_away_s3() as server:
-        print(f"endpoint {server.url}\naccess key {server.access_key}\nsecret key {server.secret_key}", flush=True)
-        try:
+    description = "A throw-away S3 server, until Ctrl-C or SIGTERM."
+    argparse.ArgumentParser(prog="python -m tests.support.s3", description=description).parse_args()
+    # Also where a shell has started this in the background, which ignores Ctrl-C there.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
+    try:
+        with throw_away_s3() as server:
+            print(f"endpoint {server.url}\naccess key {server.access_key}\nsecret key {server.secret_key}", flush=True)
             signal.pause()
-        except KeyboardInterrupt:
-            print("stopped")
+    except KeyboardInterrupt:
+        print("stopped")
 
 
 if __name__ == "__main__":

@@ -91,10 +91,36 @@ def test_an_image_tag_is_not_an_image(image: str) -> None:
         names.check_image(image)
 
 
+@pytest.mark.parametrize("namespace", ["a.b", "a_b", "A", "-a", "a-", "", "a" * 64])
+def test_what_no_cluster_takes_as_a_namespace_is_none(namespace: str) -> None:
+    with pytest.raises(InvalidRequest, match="not the name of a namespace"):
+        names.check_namespace(namespace)
+    assert names.check_namespace("oncology-2") == "oncology-2"
+
+
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", ".", "a\nb", "a\ud800"])
 def test_a_path_that_leaves_or_confuses_is_refused(path: str) -> None:
     with pytest.raises(InvalidRequest):
         names.check_path(path)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "what"),
+    [
+        ({"a": "x", "b": "x"}, "'b' has the same path as output 'a'"),
+        ({"a": "x", "b": "x/"}, "'b' has the same path as output 'a'"),
+        ({"a": "p/", "b": "p/roc.svg"}, "'b' is below output 'a'"),
+        ({"b": "p/q/roc.svg", "c": "o", "a": "p/"}, "'b' is below output 'a'"),
+    ],
+)
+def test_a_file_is_part_of_one_output(outputs: dict[str, str], what: str) -> None:
+    with pytest.raises(InvalidRequest, match=what):
+        names.check_outputs(outputs)
+
+
+def test_outputs_beside_each_other_are_good() -> None:
+    good = {"a": "p/", "b": "p-2/", "c": "p.json", "d": "q/a", "e": "q/b"}
+    assert names.check_outputs(good) == good
 
 
 def facts(**changes) -> RunFacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.core.errors import InvalidRequest
-from holdfast.dataplane.kubernetes.namespace import Egress
+from holdfast.dataplane.kubernetes.namespace import Egress, NamespaceSettings, Quota, namespace_documents
 
 
 @pytest.mark.parametrize("text", ["10.0.0.5/32:443", "10.0.0.0/24:9000", "2001:db8::5/128:443"])
@@ -29,3 +29,21 @@ def test_what_is_no_network_with_a_port_is_refused(text: str) -> None:
 def test_what_would_open_the_metadata_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="would open"):
         Egress.parse(text)
+
+
+@pytest.mark.parametrize("worker", ["", "user:", "airflow", "/worker", "airflow/", "a/b/c", "Airflow/worker", "a_b/c"])
+def test_who_can_be_nobody_in_a_cluster_is_given_no_rights(worker: str) -> None:
+    settings = NamespaceSettings("oncology", "oncology", (Egress("10.0.0.5/32", 443),), workers=(worker,))
+    with pytest.raises(InvalidRequest, match="is no subject"):
+        namespace_documents(settings)
+
+
+@pytest.mark.parametrize(("quota", "what"), [({"cpu": "lots"}, "cpu 'lots'"), ({"memory": "1 GiB"}, "memory '1 GiB'")])
+def test_what_no_cluster_counts_in_is_no_quota(quota: dict[str, str], what: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{what} is no amount"):
+        Quota(**quota)
+
+
+def test_a_quota_without_a_pod_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="no Run could start"):
+        Quota(pods=0)

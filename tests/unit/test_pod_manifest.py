@@ -94,6 +94,22 @@ def test_the_same_run_has_the_same_pod() -> None:
         ({"metadata": {"namespace": "kube-system"}}, "metadata.namespace"),
         ({"metadata": {"labels": {"holdfast/run": "another"}}}, "metadata.labels['holdfast/run']"),
         ({"metadata": {"annotations": {"holdfast/seal": "x"}}}, "metadata.annotations['holdfast/seal']"),
+        ({"metadata": {"labels": {"dag_id": "another"}}}, "metadata.labels['dag_id']"),
+        ({"metadata": {"labels": {"a b": "c"}}}, "metadata.labels['a b']"),
+        ({"metadata": {"labels": {"team": "c d!!"}}}, "'c d!!'"),
+        (
+            {"metadata": {"annotations": {"k8s.v1.cni.cncf.io/networks": "host-network"}}},
+            "metadata.annotations['k8s.v1.cni.cncf.io/networks']",
+        ),
+        (
+            {"metadata": {"annotations": {"iam.amazonaws.com/role": "admin"}}},
+            "metadata.annotations['iam.amazonaws.com/role']",
+        ),
+        ({"spec": {"priorityClassName": "system-node-critical"}}, "spec.priorityClassName"),
+        ({"spec": {"tolerations": "all"}}, "spec.tolerations is not a list of objects"),
+        ({"spec": {"tolerations": ["all"]}}, "spec.tolerations is not a list of objects"),
+        ({"spec": {"nodeSelector": ["gpu"]}}, "spec.nodeSelector is not an object"),
+        ({"spec": {"schedulerName": 1}}, "spec.schedulerName is not text"),
         ({"kind": "Job"}, "kind"),
         (["x"], "the pod override"),
         ({"spec": []}, "spec"),
@@ -109,12 +125,16 @@ def test_a_dag_cannot_give_its_pod_more_than_a_place(override: Any, field: str) 
 
 def test_a_dag_may_say_where_its_pod_is_placed_and_how_it_is_labelled() -> None:
     override = {
-        "metadata": {"labels": {"team": "a"}},
+        "metadata": {
+            "labels": {"team": "a", "example.org/cost-centre": ""},
+            "annotations": {"note": "the night's run", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+        },
         "spec": {"nodeSelector": {"gpu": "yes"}, "tolerations": [{"key": "gpu"}]},
     }
     made = manifest_of(run(resources={"pod": override, "cpu": "2", "memory": "4Gi"}), SETTINGS)
 
     assert made["metadata"]["labels"]["team"] == "a"
+    assert made["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
     assert made["spec"]["nodeSelector"] == {"gpu": "yes"}
     assert made["spec"]["containers"][0]["resources"]["limits"] == {
         "cpu": "2",

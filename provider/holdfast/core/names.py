@@ -1,10 +1,12 @@
 """The names people choose, and the references that must be exact: commits, image digests, relative paths."""
 
 import re
+from itertools import pairwise
 
 from holdfast.core.errors import InvalidRequest
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 IMAGE = re.compile(r"[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}")
 
@@ -21,6 +23,22 @@ def check_name(kind: str, name: str) -> str:
             remedy="Use 1 to 63 characters of a-z, 0-9, '.', '_' or '-', with a letter or digit at both ends",
         )
     return name
+
+
+def check_namespace(namespace: str) -> str:
+    """Return the name of a Kubernetes namespace.
+
+    Raises:
+        InvalidRequest: no cluster takes it.
+
+    Source: RFC 1123, DNS labels, as Kubernetes has them for namespaces.
+    """
+    if not NAMESPACE.fullmatch(namespace):
+        raise InvalidRequest(
+            f"{namespace[:80]!r} is not the name of a namespace",
+            remedy="Use 1 to 63 characters of a-z, 0-9 or '-', with a letter or digit at both ends",
+        )
+    return namespace
 
 
 def check_commit(commit: str) -> str:
@@ -70,3 +88,20 @@ def check_path(path: str, what: str = "path") -> str:
             f"{what} {path[:200]!r} holds a control character or is not UTF-8", remedy="Rename the file"
         )
     return path
+
+
+def check_outputs(outputs: dict[str, str]) -> dict[str, str]:
+    """Return declared outputs, name → path, when no file can be part of two of them.
+
+    Raises:
+        InvalidRequest: names two that have the same path, or of which one is below the other.
+    """
+    declared = sorted((tuple(path.removesuffix("/").split("/")), name) for name, path in outputs.items())
+    # In this order whatever is below a path follows it at once.
+    for (path, name), (next_path, next_name) in pairwise(declared):
+        if next_path[: len(path)] == path:
+            where = "has the same path as" if next_path == path else "is below"
+            raise InvalidRequest(
+                f"output {next_name!r} {where} output {name!r}", remedy="Give each output a path of its own"
+            )
+    return outputs

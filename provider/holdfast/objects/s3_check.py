@@ -18,7 +18,7 @@ from holdfast.core.digest import of
 from holdfast.core.errors import HoldfastError, IntegrityViolation, InvalidRequest, Unavailable
 from holdfast.core.parts import PART_BYTES
 from holdfast.objects.checked import PROBE_KEY
-from holdfast.objects.s3_errors import code_of, translated
+from holdfast.objects.s3_errors import NO_CREDENTIALS, code_of, translated
 from holdfast.ports import ObjectStore, SignedUrl, StoreCheck
 
 CLOCK_WARNING_S = 60
@@ -26,6 +26,7 @@ CLOCK_LIMIT_S = 300
 _LIFETIME = timedelta(minutes=5)
 _TIMEOUT_S = 10
 _GRANTED, _OTHER = b"x", b"y"
+_GIVE_CREDENTIALS = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the workload identity"
 _MAKE_A_BUCKET = "Make a bucket with `aws s3api create-bucket --object-lock-enabled-for-bucket`, which has both"
 
 
@@ -42,6 +43,10 @@ def check_bucket(store: ObjectStore, client: Any, bucket: str) -> list[StoreChec
             reply = client.get_bucket_versioning(Bucket=bucket)
     except HoldfastError as error:
         refusal, reply = error, getattr(error.__cause__, "response", {})
+    if refusal is not None and isinstance(refusal.__cause__, NO_CREDENTIALS):
+        # The store was not asked, so nothing is known of its clock.
+        why = InvalidRequest(refusal.message, remedy=_GIVE_CREDENTIALS)
+        return [StoreCheck("bucket", "cannot be used", why)]
     clock = check_clock((before_s + time.time()) / 2, _date(reply))
     if clock.error is not None:
         return [clock]
@@ -107,7 +112,7 @@ def _meaning(error: HoldfastError, bucket: str) -> HoldfastError:
         case "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken" as code:
             return InvalidRequest(
                 f"the store does not know the service's credentials ({code})",
-                remedy="Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the workload identity",
+                remedy=_GIVE_CREDENTIALS,
             )
         case "AccessDenied" | "AllAccessDisabled" as code:
             return InvalidRequest(

@@ -3,13 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 from urllib3.exceptions import HTTPError
 
 from holdfast.core.errors import HoldfastError, Unavailable
 from holdfast.objects.checked import missing, no_upload
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "InvalidArgument", "405", "MethodNotAllowed"}
+
+NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+"""What boto raises where the process has nothing to sign with: the store was not even asked."""
 
 
 @contextmanager
@@ -19,6 +28,8 @@ def translated(key: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise error_of(error, key) from error
+    except NO_CREDENTIALS as error:
+        raise refused(f"the service has no credentials for it ({type(error).__name__})") from error
     except (BotoCoreError, HTTPError) as error:
         raise Unavailable(
             f"the object store does not answer ({type(error).__name__})",

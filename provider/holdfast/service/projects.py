@@ -33,6 +33,19 @@ from holdfast.wire.types import Page
 _UNDER_WAY = (RunState.CREATED, RunState.QUEUED, RunState.RUNNING)
 
 
+def _check_free(change: Change, namespace: str) -> None:
+    """Return when no other Project has the namespace: Runs in it could read its secrets, and each would take the other's pods for strangers."""
+    # One at a time: two that look at once would both find it free.
+    change.connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("holdfast.projects.namespace"))))
+    found = change.connection.scalar(
+        select(ProjectRow.name).where(ProjectRow.namespace == namespace, ProjectRow.archived_at.is_(None)).limit(1)
+    )
+    if found is not None:
+        raise StateConflict(
+            f"namespace {namespace!r} is that of Project {found!r}", remedy="Give each Project a namespace of its own"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectService:
     """Implements `ports.Projects`."""
@@ -40,7 +53,7 @@ class ProjectService:
     transactions: Transactions
 
     def create(self, request: ProjectRequest, *, key: str | None = None) -> Project:
-        """Create a Project; raises StateConflict where the name is taken."""
+        """Create a Project; raises StateConflict where its name or its namespace is another's."""
         if request.project_class is ProjectClass.PRODUCTION and request.data_plane is DataPlaneKind.LOCAL:
             raise PolicyViolation(
                 f"Project {request.name!r} of class production cannot use the local data plane, which has no isolation",
@@ -52,6 +65,8 @@ class ProjectService:
             taken = change.connection.scalar(select(ProjectRow.id).where(ProjectRow.name == request.name))
             if taken is not None:
                 raise StateConflict(f"Project {request.name!r} exists already", remedy="Choose another name")
+            if request.namespace is not None:
+                _check_free(change, request.namespace)
             row = change.connection.execute(
                 insert(ProjectRow)
                 .values(id=new_id(), **request.model_dump(mode="json"))

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from holdfast.core.access import Permission, Role
 from holdfast.core.policy import DataPlaneKind, ProjectClass
-from holdfast.wire.types import Name, Text, Time, Whole, Wire
+from holdfast.wire.types import Name, Namespace, Text, Time, Whole, Wire
 
 Owner = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -19,7 +19,7 @@ class ProjectRequest(Wire):
     owner: Owner
     project_class: ProjectClass = ProjectClass.DEVELOPMENT
     data_plane: DataPlaneKind = DataPlaneKind.LOCAL
-    namespace: Name | None = None
+    namespace: Namespace | None = None
 
 
 class Project(Wire):

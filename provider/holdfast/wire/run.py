@@ -17,6 +17,7 @@ from holdfast.wire.types import (
     Document,
     Name,
     Number,
+    Outputs,
     RelativePath,
     Size,
     Text,
@@ -27,7 +28,6 @@ from holdfast.wire.types import (
 )
 
 AirflowId = Annotated[str, Field(min_length=1, max_length=250)]
-OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
 class EnvironmentRequest(Wire):
@@ -135,7 +135,7 @@ class RunRequest(Wire):
     command: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=1000)]
     inputs: Annotated[dict[RelativePath, InputRef], Field(max_length=1000)] = {}
     parameters: Document = {}
-    outputs: Annotated[dict[OutputName, RelativePath], Field(max_length=1000)] = {}
+    outputs: Outputs = {}
     resources: Document = {}
     origin_reason: OriginReason | None = None
     rerun_of: AirflowId | None = None

@@ -30,9 +30,12 @@ def _checked(check: Any) -> AfterValidator:
 
 
 Name = Annotated[str, Field(max_length=63, examples=["oncology"]), _checked(lambda v: names.check_name("", v))]
+Namespace = Annotated[str, Field(max_length=63, examples=["oncology"]), _checked(names.check_namespace)]
 Digest = Annotated[str, Field(max_length=71, examples=["sha256:" + "0" * 64]), _checked(digests.parse)]
 Commit = Annotated[str, Field(max_length=64), _checked(names.check_commit)]
 RelativePath = Annotated[str, Field(min_length=1, max_length=1024), _checked(names.check_path)]
+OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Outputs = Annotated[dict[OutputName, RelativePath], Field(max_length=1000), _checked(names.check_outputs)]
 Text = Annotated[str, Field(max_length=2000), _checked(check_document)]
 Uri = Annotated[str, Field(min_length=1, max_length=2000), _checked(check_document)]
 Document = Annotated[dict[str, Any], _checked(check_document)]

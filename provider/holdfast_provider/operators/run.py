@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
@@ -161,9 +162,16 @@ class RunningOperator(HoldfastOperator):
         self, context: Any, hook: "HoldfastHook", governance: "Governance", project: str, run: "Run"
     ) -> "PodRun":
         """Return what brings the Run further, where `on_kill` finds it."""
+        with self._ended_by_timeout(governance, project, run):
+            self._pods = self._reach(context, hook, governance, project, run)
+        return self._pods
+
+    def _reach(
+        self, context: Any, hook: "HoldfastHook", governance: "Governance", project: str, run: "Run"
+    ) -> "PodRun":
         from holdfast_provider.pods import pod_run
 
-        self._pods = pod_run(
+        return pod_run(
             governance,
             project,
             run,
@@ -174,7 +182,22 @@ class RunningOperator(HoldfastOperator):
             probe=self.at,
             try_number=context["ti"].try_number,
         )
-        return self._pods
+
+    @contextmanager
+    def _ended_by_timeout(self, governance: "Governance", project: str, run: "Run") -> "Iterator[None]":
+        """End a Run that nothing has been done for yet, when the task's time is over before its cluster has been reached."""
+        from airflow.sdk.exceptions import AirflowTaskTimeout
+
+        try:
+            yield
+        except AirflowTaskTimeout as timeout:
+            from holdfast.core.run import RunState
+            from holdfast.dataplane.record import RunRecord
+            from holdfast_provider.execution import as_ending
+
+            if run.state is RunState.CREATED:
+                RunRecord(governance, project, run, self.log.warning).fail(as_ending(timeout), None)
+            raise
 
     def _masked(self, hook: "HoldfastHook") -> "Callable[[str], None]":
         """Return what logs a line of the user's command without the token of the connection."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
-import sys
 
 from tests.support.kubernetes.selection import throw_away_cluster
 
@@ -13,7 +13,11 @@ def main() -> None:
     # Also where a shell has started this in the background, which ignores Ctrl-C there.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)
-    nodes = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.support.kubernetes", description="A throw-away Kubernetes, until Ctrl-C or SIGTERM."
+    )
+    parser.add_argument("nodes", metavar="NODES", type=int, nargs="?", default=2, help="how many nodes it has; 2")
+    nodes = parser.parse_args().nodes
     try:
         with throw_away_cluster(nodes) as cluster:
             print(f"export KUBECONFIG={cluster.kubeconfig}")

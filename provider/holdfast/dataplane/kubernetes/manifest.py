@@ -39,7 +39,7 @@ _AGENT_RESOURCES = {
     "limits": {"cpu": "1", "memory": "192Mi", _STORAGE: "256Mi"},
 }
 _AGENT_VOLUMES, _AGENT_VOLUME_LIMIT = frozenset({"control", "agent-tmp"}), "64Mi"
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _DEFAULT_REQUESTS = {"cpu": "100m", "memory": "256Mi", _STORAGE: "256Mi"}
 _DEFAULT_LIMITS = {"cpu": "1", "memory": "1Gi", _STORAGE: "10Gi"}
 _OURS = frozenset({"pod", "deadline_s", "secrets"})
@@ -234,7 +234,7 @@ def _resources(asked: dict[str, Json]) -> Document:
     given = {name: str(amount) for name, amount in asked.items() if name not in _OURS}
     for name, amount in given.items():
         # Devices have names with a slash, nvidia.com/gpu for one.
-        if (name not in _KNOWN and "/" not in name) or not _QUANTITY.fullmatch(amount):
+        if (name not in _KNOWN and "/" not in name) or not QUANTITY.fullmatch(amount):
             raise StepFailed(
                 ErrorClass.USER,
                 f"resource {name[:100]!r}: {amount[:100]!r} is nothing that a pod can be given",

@@ -3,17 +3,21 @@
 Source: Kubernetes, Pod Security Standards (restricted), NetworkPolicy, ValidatingAdmissionPolicy.
 """
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
 
 from holdfast.core.errors import InvalidRequest
-from holdfast.dataplane.kubernetes.manifest import MANAGED_BY, PROJECT_LABEL, QUARANTINED_LABEL
+from holdfast.core.names import NAMESPACE
+from holdfast.dataplane.kubernetes.manifest import MANAGED_BY, PROJECT_LABEL, QUANTITY, QUARANTINED_LABEL
 from holdfast.dataplane.kubernetes.secrets import CSI_DRIVER
 
 Document = dict[str, Any]
 WORKER_ROLE, RECONCILER_ROLE = "holdfast-worker", "holdfast-reconciler"
 ADMISSION_POLICY = "holdfast-pods"
+# Source: RFC 1123, DNS subdomains, as Kubernetes has them for service accounts.
+_ACCOUNT = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NEVER_OPEN = tuple(map(ip_network, ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128")))
 RIGHTS: dict[str, tuple[str, ...]] = {
     "pods": ("get", "list", "watch", "create", "delete"),
@@ -66,12 +70,19 @@ class Egress:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How much of the cluster a Project may take at one time."""
+    """How much of the cluster a Project may take at one time; raises InvalidRequest for what Kubernetes does not count in."""
 
     pods: int = 50
     cpu: str = "32"
     memory: str = "128Gi"
     storage: str = "512Gi"
+
+    def __post_init__(self) -> None:
+        for name, given, example in (("cpu", self.cpu, "32"), ("memory", self.memory, "128Gi")):
+            if not QUANTITY.fullmatch(given):
+                raise InvalidRequest(f"{name} {given[:40]!r} is no amount", remedy=f"Write it as {example}")
+        if self.pods < 1:
+            raise InvalidRequest(f"with {self.pods} pods no Run could start", remedy="Give the Project one at least")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +213,10 @@ def _access(
 
 
 def _subject(worker: str) -> Document:
-    if worker.startswith("user:"):
-        return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": worker.removeprefix("user:")}
-    namespace, separator, name = worker.partition("/")
-    if not separator or not namespace or not name:
+    if user := worker.removeprefix("user:") if worker.startswith("user:") else "":
+        return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
+    namespace, _, name = worker.partition("/")
+    if not NAMESPACE.fullmatch(namespace) or not _ACCOUNT.fullmatch(name):
         raise InvalidRequest(f"{worker[:80]!r} is no subject", remedy="Write namespace/serviceaccount, or user:name")
     return {"kind": "ServiceAccount", "namespace": namespace, "name": name}
 

@@ -1,11 +1,13 @@
 """Whose failure it is when a cluster refuses a call or does not answer, and what to do: one table."""
 
 import json
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, ReadTimeoutError
 from websocket import WebSocketException
 
 from holdfast.core.errors import Unavailable
@@ -92,7 +94,36 @@ def reached(right: str, where: str) -> Iterator[None]:
     try:
         yield
     except (HTTPError, WebSocketException, OSError) as error:
+        why, remedy = _why(error)
         raise Unavailable(
-            f"the cluster does not answer when asked to {right} in {where} ({type(error).__name__})",
-            remedy="Check the kubeconfig's server and the network to it",
+            f"the cluster does not answer when asked to {right} in {where} ({why})", remedy=remedy
         ) from None
+
+
+def _why(error: BaseException) -> tuple[str, str]:
+    """Return what kept a call from the cluster, and what to do; of the error itself nothing but its kind, it may quote an address."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        reason = getattr(following, "reason", None)
+        following = reason if isinstance(reason, BaseException) else following.__cause__ or following.__context__
+    for found in chain:
+        match found:
+            case ssl.SSLCertVerificationError():
+                said = f"its certificate is not trusted: {found.verify_message}"
+                return (
+                    said,
+                    "Check certificate-authority-data and server in the kubeconfig: it may lead to another cluster",
+                )
+            case ssl.SSLError():
+                return f"TLS: {found.reason}", "Check that the kubeconfig's server speaks HTTPS"
+            case NameResolutionError() | socket.gaierror():
+                return "its name is not known", "Check the kubeconfig's server, and the name server of this machine"
+            case ConnectionRefusedError():
+                return "nothing listens there", "Check address and port of the kubeconfig's server"
+            case NewConnectionError():
+                continue  # to urllib3 a kind of timeout, whatever its cause is
+            case ConnectTimeoutError() | TimeoutError() | ReadTimeoutError():
+                return "it took too long", "Check the network to the kubeconfig's server, firewalls above all"
+    return type(error).__name__, "Check the kubeconfig's server and the network to it"

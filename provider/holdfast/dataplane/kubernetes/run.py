@@ -16,11 +16,13 @@ from holdfast.dataplane.kubernetes.status import (
     Running,
     Stageable,
     Waiting,
+    has_run,
     is_staged,
     kept_until,
     not_started,
     observe,
     progress_of,
+    takes_room,
     uid_of,
 )
 from holdfast.dataplane.plane import CodeSource, Collected, StepCanceled, StepFailed
@@ -37,6 +39,8 @@ AT_HAND_S = 20.0
 BRIEF_S = 15.0
 """How long it waits for a command that may be short: to be waited for elsewhere, and to be come back to, costs a second process and,
 on a machine that has work to do, about as long as that."""
+_SETTLE_S = 2.0
+"""How long a pod whose Run has failed is given to end by itself."""
 _LEAVE_S = 60.0
 """How long before a pod gives up what it keeps its outputs are given up, so that the Run ends with their own cause."""
 
@@ -244,12 +248,32 @@ class PodRun:
             # Not how the Run ended: somebody comes back to it, the next try or the reconciler.
             raise
         except StepFailed as error:
-            # Its pod has ended, or waits for an order that will not come.
             self._record.fail(error, self._fence(), self._observed())
+            self._make_room()
             raise
         except BaseException as error:
             self._give_up(self._as_ending(error))
             raise
+
+    def _make_room(self) -> None:
+        """End the pod of a Run that has failed: it would keep its part of the quota, and wait for an order that will not come.
+
+        Where the command has run, its agent is let go, and the pod stays to be looked at until the reconciler removes it. One that
+        cannot start any more is removed. One that is not the Run's is left: the reconciler puts it on record before it touches it.
+        """
+        if self._pod is None or not is_terminal(self._record.run.state):
+            return
+        try:
+            with self._execution() as execution:
+                pod, _ = execution.wait(lambda found: isinstance(found, Ended), _SETTLE_S)
+                if not takes_room(pod) or execution.find_pod() is None:
+                    return
+                if has_run(pod):
+                    execution.release()
+                else:
+                    self._cluster.delete_pod(self._settings.namespace, pod_name(self._record.run), uid_of(pod))
+        except (Unavailable, StepFailed) as error:
+            self._log(f"the pod is left for the reconciler to remove: {error}")
 
     def _fence(self) -> str | None:
         return self._record.run.fence or (uid_of(self._pod) if self._pod else None)

@@ -262,6 +262,19 @@ def is_staged(pod: Pod) -> bool:
     return staged is not None and staged.get("exitCode") == 0
 
 
+def takes_room(pod: Pod) -> bool:
+    """Whether a pod counts against its namespace's quota, and will until somebody ends it."""
+    is_ending = "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") in ("Succeeded", "Failed")
+    # Where it was not laid out, the kubelet ends it.
+    staged = _state(pod, STAGE).get("terminated")
+    return not is_ending and (staged is None or staged.get("exitCode") == 0)
+
+
+def has_run(pod: Pod) -> bool:
+    """Whether the user's command has been started and has ended."""
+    return "terminated" in _state(pod, USER)
+
+
 def running_since(pod: Pod) -> datetime | None:
     """Return since when the user's command runs, None while it does not."""
     running = _state(pod, USER).get("running")

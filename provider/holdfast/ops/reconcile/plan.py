@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from holdfast.core.errors import HoldfastError, InvalidRequest
+from holdfast.core.names import check_image
 from holdfast.core.policy import DataPlaneKind
 from holdfast.core.reconcile import Action, Decision, decide_pod, decide_run
 from holdfast.dataplane.kubernetes.cluster import Cluster, Pod
@@ -55,10 +56,12 @@ def plan(
         progress: told how far it is.
 
     Raises:
-        InvalidRequest: no agent's image is given.
+        InvalidRequest: no agent's image is given, or one by a tag.
     """
     if not agent_images:
         raise InvalidRequest("no agent's image is given", remedy="Give the one that Runs are started with, by digest")
+    for image in agent_images:
+        check_image(image)
     with sparing_collections() as after_page, ThreadPoolExecutor(_BESIDE) as beside:
 
         def look_at(project: Project) -> _Survey:
