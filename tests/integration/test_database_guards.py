@@ -191,6 +191,14 @@ def test_a_reference_across_projects_cannot_be_stored(
     assert refusal(owner_sql, copy) == "23503"
 
 
+def test_a_namespace_is_of_one_project(promoted: Story, owner_sql: Connection) -> None:
+    shared = (
+        "INSERT INTO project (id, name, owner, project_class, data_plane, namespace)"
+        " SELECT gen_random_uuid(), 'shared' || n, 'o', 'development', 'kubernetes', 'shared' FROM generate_series(1, 2) n"
+    )
+    assert refusal(owner_sql, shared) == "23505"
+
+
 def test_creator_is_not_approver_is_held_by_a_constraint(promoted: Story, owner_sql: Connection) -> None:
     promotion = promoted.request_promotion()
     statement = (

@@ -32,6 +32,7 @@ class ProjectRow(Table):
         one_of("project_class", ProjectClass),
         one_of("data_plane", DataPlaneKind),
         CheckConstraint("project_class <> 'production' OR data_plane <> 'local'", "production_is_isolated"),
+        Index("project_namespace_uq", "namespace", unique=True, postgresql_where=text("archived_at IS NULL")),
     )
 
     id: Mapped[Id]
