@@ -110,6 +110,17 @@ def test_the_use_of_a_secret_is_an_event_without_its_value(story: dict[str, Any]
     assert event.content == {"variable": "BANK", "secret": "bank/key", "fence": story["run"].fence}
 
 
+def test_a_secret_that_a_step_prints_is_masked_before_it_leaves_the_pod(
+    story: dict[str, Any], plane: DataPlane
+) -> None:
+    said = story["texts"]["log of look"]
+    assert "the bank's key: ***" in said
+    assert said.count("and again: ***") + said.count('and again: "***"') == 4
+    whole = plane.cluster.kubectl("logs", f"run-{story['run'].id}", "-c", "user", "-n", PROJECT)
+    assert "the bank's key: ***" in whole
+    assert not any(form in whole for form in forms(CANARY))
+
+
 def test_a_token_that_user_code_knows_is_masked_in_its_log(story: dict[str, Any]) -> None:
     said = story["texts"]["log of look"]
     assert "a shape of a token: ***" in said

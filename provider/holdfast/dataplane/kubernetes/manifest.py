@@ -15,7 +15,7 @@ from holdfast.core.names import check_image
 from holdfast.core.policy import EnvironmentKind
 from holdfast.core.run import ErrorClass
 from holdfast.dataplane.kubernetes.placement import check_placement
-from holdfast.dataplane.kubernetes.secrets import secret_mounts, secret_variables, secret_volumes
+from holdfast.dataplane.kubernetes.secrets import MASKED, secret_mounts, secret_variables, secret_volumes
 from holdfast.dataplane.plane import StepFailed
 from holdfast.wire.run import Run
 
@@ -134,7 +134,7 @@ def manifest_of(run: Run, settings: PodSettings) -> Document:
 def forms_of(run: Run, settings: PodSettings) -> Iterator[Document]:
     """Yield the pod of a Run as it is made, and then as the version before has made it, whose pods may still go on; raises as `manifest_of`.
 
-    That one bounded no scratch space. Its form goes with the version after this one.
+    That one bounded no scratch space and masked no secret. Its form goes with the version after this one.
     """
     made = manifest_of(run, settings)
     yield made
@@ -143,6 +143,8 @@ def forms_of(run: Run, settings: PodSettings) -> Iterator[Document]:
         if "emptyDir" in volume:
             volume["emptyDir"] = {}
     for container in (*unbounded["initContainers"], *unbounded["containers"]):
+        if container["name"] == USER:
+            container["env"] = [each for each in container["env"] if each["name"] != MASKED]
         if container["name"] != USER or _STORAGE not in run.resources:
             container["resources"] = {
                 kind: {name: amount for name, amount in amounts.items() if name != _STORAGE}

@@ -11,6 +11,8 @@ from holdfast.core.run import ErrorClass
 from holdfast.dataplane.plane import StepFailed
 
 MOUNTS = "/holdfast/secrets"
+MASKED = "HOLDFAST_SECRETS"
+"""Names the variables whose secrets the launcher, agent/launch.c, takes out of what the command prints; the command does not have it."""
 CSI_DRIVER = "secrets-store.csi.k8s.io"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _SECRET = re.compile(r"(?P<secret>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)/(?P<key>[A-Za-z0-9._-]{1,253})")
@@ -21,7 +23,7 @@ _RESERVED = re.compile(r"HOLDFAST_.*|LD_.*|PATH|HOME|TMPDIR|PYTHONPATH|PYTHONHOM
 
 def secret_variables(references: Any) -> list[dict[str, Any]]:
     """Return the variables of the user's container; raises StepFailed (user) for what is no reference. No pod is made."""
-    variables = []
+    variables: list[dict[str, Any]] = [{"name": MASKED, "value": ",".join(sorted(references))}] if references else []
     for name, reference in sorted(_checked(references).items()):
         if found := _SECRET.fullmatch(reference):
             source = {"secretKeyRef": {"name": found["secret"], "key": found["key"]}}
