@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from holdfast.core.audit import class_of
 from holdfast.core.leaf import FORMAT
 from holdfast.core.merkle import leaf_hash
+from holdfast.ledger.disposals import Erased
 from holdfast.ledger.segments import disposed_between
 from holdfast.store.engine import read_only
 
@@ -32,7 +33,7 @@ class Rows:
 
     count: int = 0
     gone: dict[int, list[bytes]] = field(default_factory=dict)
-    erased: list[tuple[int, UUID]] = field(default_factory=list)
+    erased: list[Erased] = field(default_factory=list)
 
 
 def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Found) -> Rows:
@@ -81,7 +82,9 @@ def _compare(
         if its_entry != entry:
             found(index, f"event {index}, {identity}, is in the database with another time, commitment or id")
         elif content is None:
-            seen.erased.append((index, UUID(identity)))
+            seen.erased.append(Erased(index, UUID(identity), dict(zip(_COLUMNS, row[6:], strict=True))))
+            if class_of(row[7]) != its_class:
+                found(index, f"event {index}, {identity}, has columns unlike its content: segment")
         elif sha256(salt + content).hexdigest().encode() != entry[_COMMITMENT]:
             found(index, f"event {index}, {identity}, has another content than the one that was committed to")
         elif wrong := _columns_unlike(content, identity, its_class, row[6:]):
@@ -94,13 +97,17 @@ _COLUMNS = ("project", "action", "initiator", "target_type", "target_id", "outco
 
 def _columns_unlike(content: bytes, identity: str, its_class: str | None, shown: tuple[Any, ...]) -> list[str]:
     """Return the columns of an event that say something else than its content, by which lists find and show it."""
-    said = orjson.loads(content)
-    target = said["target"]
-    meant = said["project"], said["action"], said["initiator"], target["type"], target["id"], said["outcome"]
-    if meant == shown and said["id"] == identity and class_of(said["action"]) == its_class:
+    try:
+        said = orjson.loads(content)
+        target = said["target"]
+        meant = said["project"], said["action"], said["initiator"], target["type"], target["id"], said["outcome"]
+        its_id = said["id"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ["all: it says nothing that is an event"]
+    if meant == shown and its_id == identity and class_of(said["action"]) == its_class:
         return []
     wrong = [name for name, one, other in zip(_COLUMNS, meant, shown, strict=True) if one != other]
-    return wrong or ["id" if said["id"] != identity else "segment"]
+    return wrong or ["id" if its_id != identity else "segment"]
 
 
 _BEFORE_COMMITMENT = '{"commitment":"sha256:'
