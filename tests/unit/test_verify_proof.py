@@ -201,3 +201,10 @@ RFC8032 = (
 @pytest.mark.parametrize(("public", "message", "signature"), RFC8032)
 def test_the_standards_own_signatures_hold(public: str, message: str, signature: str) -> None:
     assert ed25519_verifies(bytes.fromhex(public), bytes.fromhex(signature), bytes.fromhex(message))
+
+
+def test_a_private_key_that_is_taken_for_the_public_one_is_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "log.key").write_text("PRIVATE+KEY+example.org/log+4a0eb52a+AYcanary\n")
+    command = [sys.executable, "-I", "-S", verify_proof.__file__, "--key", str(tmp_path / "log.key"), "proof"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "private key" in done.stderr, "canary" in done.stderr) == (2, True, False), done.stderr

@@ -208,6 +208,10 @@ def read_key(text: str) -> Key:
             text = Path(text).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             raise Refused(f"--key {text!r} is neither a verifier key nor a file that holds one") from None
+    if text.strip().startswith("PRIVATE"):
+        raise Refused(
+            "--key is a private key, which nobody is to see: give the public one, name+8 digits+44 characters"
+        )
     name, _, rest = text.strip().partition("+")
     identity, _, encoded = rest.partition("+")
     try:
