@@ -23,7 +23,7 @@ from holdfast.core.audit import AuditAction, EventClass, class_of
 from holdfast.core.digest import text_of
 from holdfast.core.errors import InvalidRequest, NotFound, StateConflict, Unavailable
 from holdfast.core.merkle import Frontier, leaf_hash
-from holdfast.core.tiles import WIDTH, bundle_path, unpacked
+from holdfast.core.tiles import WIDTH, bundle_path, packed, unpacked
 from holdfast.export.feed import Feed
 from holdfast.export.record import DISPOSED, ERASED
 from holdfast.ledger import verify_proof
@@ -494,6 +494,38 @@ def test_an_event_that_is_hidden_under_a_second_certificate_is_found(trail: Trai
     assert trail.findings() == [
         (0, f"segment {number}, which is said to be disposed of, is something else than an event has said of it")
     ]
+
+
+def test_an_entry_of_a_segment_that_has_gone_is_bad_at_its_own_index(trail: Trail) -> None:
+    trail.write(300, "audit_event.read")
+    trail.sealed(EventClass.READ)
+    trail.keep(EventClass.READ, days=365)
+    trail.retain()
+    bundle = trail.root / "log" / bundle_path(0, WIDTH)
+    entries = unpacked(bundle.read_bytes())
+    entries[9] = entries[9].replace(b"Z", b"X")
+    bundle.write_bytes(packed(entries))
+    indexes = [index for index, _ in trail.findings() if index is not None]
+    assert set(indexes) == {9}
+
+
+def test_a_segment_that_goes_while_the_log_is_verified_is_no_finding(trail: Trail) -> None:
+    trail.write(10, "audit_event.read")
+    number = trail.sealed(EventClass.READ)
+    trail.keep(EventClass.READ, days=365)
+    trail.extend()
+    went = list[SegmentOutcome]()
+    look = Verification(
+        trail.log,
+        [trail.signer.key],
+        is_signed,
+        trail.service,
+        progress=lambda _done, _of: went.extend(trail.retention().apply()),
+    )
+    assert look.verify().findings == []
+    assert [(one.segment, one.became) for one in went] == [(number, "done")]
+    trail.extend()
+    assert trail.findings() == []
 
 
 def test_a_sealed_segment_that_says_something_else_than_its_event_is_found(trail: Trail) -> None:

@@ -71,12 +71,21 @@ def compare_erased(engine: Engine, erased: Sequence[Erased], found: Found) -> No
                 break
 
 
-def compare_segments(engine: Engine, gone: Mapping[int, Frontier], found: Found, bad: Sequence[int] = ()) -> None:
+def disposed_of(engine: Engine) -> frozenset[int]:
+    """Return the segments whose events have gone by now."""
+    with _snapshot(engine) as connection:
+        return frozenset(row.segment for row in connection.execute(_SEALED) if row.is_disposed)
+
+
+def compare_segments(
+    engine: Engine, gone: Mapping[int, Frontier], before: frozenset[int], found: Found, bad: Sequence[int] = ()
+) -> None:
     """Tell segments that are something else than what is certified, or of which nothing is certified.
 
     Args:
         engine: of the governance database.
         gone: the tree over the log's leaves of each segment that is said to be disposed of.
+        before: those that were disposed of before the first leaf was looked at: the trees of others are not whole.
         found: told the index and what does not fit.
         bad: indexes that are known to be bad; where one lies in a segment it, and not the segment's first, is what is bad.
     """
@@ -93,7 +102,7 @@ def compare_segments(engine: Engine, gone: Mapping[int, Frontier], found: Found,
         index = None if any(row.first_index <= one <= row.last_index for one in bad) else row.first_index
         if row.is_disposed:
             tree = gone.get(row.segment, Frontier())
-            if (tree.size, tree.root()) != (row.size, row.root):
+            if row.segment in before and (tree.size, tree.root()) != (row.size, row.root):
                 found(index, f"{what} has held other events than its row says")
             certified = (AuditAction.AUDIT_SEGMENT_DISPOSED, row.certificate, holds) in said
         else:

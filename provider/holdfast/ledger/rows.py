@@ -7,14 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from holdfast.core.audit import class_of
 from holdfast.core.leaf import FORMAT
 from holdfast.core.merkle import leaf_hash
 from holdfast.ledger.disposals import Erased
 from holdfast.ledger.segments import disposed_between
-from holdfast.store.engine import read_only
 
 Found = Callable[[int | None, str], None]
 AT_ONCE = 8192
@@ -46,7 +45,9 @@ def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Fo
         found: told the index and what does not fit.
     """
     seen = Rows()
-    with read_only(engine) as connection:
+    with engine.connect() as connection, connection.begin():
+        # No segment goes between the look at what has gone and the look at the rows.
+        connection.execute(_STAY)
         disposed = disposed_between(connection, begin, begin + len(entries))
         driver = connection.connection.driver_connection
         if driver is None:
@@ -110,6 +111,7 @@ def _columns_unlike(content: bytes, identity: str, its_class: str | None, shown:
     return wrong or ["id" if its_id != identity else "segment"]
 
 
+_STAY = text("LOCK TABLE audit_event IN ACCESS SHARE MODE")
 _BEFORE_COMMITMENT = '{"commitment":"sha256:'
 _COMMITMENT = slice(len(_BEFORE_COMMITMENT), len(_BEFORE_COMMITMENT) + 64)
 # `core.leaf.leaf_entry` as PostgreSQL writes it: of many rows it costs a third of what their values cost on their way into Python.

@@ -20,7 +20,7 @@ from holdfast.core.note import Check, Checkpoint, VerifierKey, opened_checkpoint
 from holdfast.core.tiles import CHECKPOINT, Edge, Tile
 from holdfast.ledger.chunk import CHUNK, Chunk, compare_tile, look_at
 from holdfast.ledger.copies import DIRECTORY
-from holdfast.ledger.disposals import compare_erased, compare_rules, compare_segments
+from holdfast.ledger.disposals import compare_erased, compare_rules, compare_segments, disposed_of
 from holdfast.ledger.place import Place
 from holdfast.ledger.shown import size_at
 from holdfast.ledger.status import status_of
@@ -78,6 +78,7 @@ class Verification:
             NotFound, Unavailable: the log or the database cannot be read.
         """
         latest = self._latest()
+        before = disposed_of(self._engine) if self._engine is not None else frozenset()
         checkpoints = _Ahead(
             heapq.merge(
                 [(latest.size, "the log's checkpoint", latest.root)],
@@ -114,7 +115,7 @@ class Verification:
         self._find_strays()
         if self._engine is not None:
             bad = [one.index for one in self.findings if one.index is not None]
-            compare_segments(self._engine, self._gone, self._found, bad)
+            compare_segments(self._engine, self._gone, before, self._found, bad)
             compare_rules(self._engine, self._found)
         return LedgerVerification(
             size=size,
