@@ -355,6 +355,9 @@ _FUNCTIONS = {
         IF NOT FOUND THEN
             RAISE EXCEPTION 'there is no open segment of class %', of_class USING ERRCODE = 'HF001';
         END IF;
+        IF NOT EXISTS (SELECT FROM holdfast.audit_event WHERE segment = number) THEN
+            RAISE EXCEPTION 'segment % has no event, and stays open', number USING ERRCODE = 'HF002';
+        END IF;
         PERFORM holdfast.open_segment(of_class);
         RETURN number;
     END $$

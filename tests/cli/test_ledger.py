@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,9 +46,13 @@ def running(environment: dict[str, str], key: str, admin: GovernanceService) -> 
     """A log that a process has extended until nothing waited, and that has ended well when it was asked to."""
     for number in range(20):
         admin.projects.create(ProjectRequest(name=f"p{number}", owner="tests"))
+    return extended(environment, 20)
+
+
+def extended(environment: dict[str, str], published: int) -> dict[str, Any]:
     process = subprocess.Popen([*HOLDFAST, "ledger", "run"], env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while (status := said(environment, "ledger", "status"))["waiting"] or status["published"] < 20:
+    while (status := said(environment, "ledger", "status"))["waiting"] or status["published"] < published:
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline, status
     process.send_signal(signal.SIGTERM)
@@ -133,7 +138,18 @@ def test_events_are_kept_as_long_as_it_was_said_and_one_is_erased(
     defined = said(environment, "audit", "list", "--platform", "--direct", "--action", "audit_retention.defined")[
         "items"
     ]
-    assert [(one["target_id"], one["content"]) for one in defined] == [("login", {"period_days": 365, "quota": 1000})]
+    assert [(one["target_id"], one["content"]) for one in defined] == [
+        (
+            "login",
+            {
+                "rule": one["content"]["rule"],
+                "period_days": 365,
+                "quota": 1000,
+                "defined_at": one["content"]["defined_at"],
+            },
+        )
+        for one in defined
+    ]
     assert "it is open" in holdfast(environment, "ledger", "segments").stdout
     assert said(disposer, "ledger", "retain") == {"outcomes": []}
     event = said(environment, "audit", "list", "--platform", "--direct", "--action", "project.created")["items"][-1]
@@ -161,3 +177,36 @@ def test_a_log_that_nobody_extends_is_behind_and_the_exit_code_says_so(
     assert status["waiting"] >= 1
     assert status["proof_age_s"] > 1
     assert said(environment, "ledger", "status")["is_behind"] is False
+
+
+@pytest.mark.parametrize("words", ["ledger status", "ledger segments", "audit verify --key {key}"])
+def test_a_database_that_is_away_is_said_to_be_so(
+    environment: dict[str, str], running: dict[str, Any], key: str, words: str
+) -> None:
+    away = {**environment, "HOLDFAST_DATABASE_URL": "postgresql+psycopg://nobody@/none?host=/nonexistent"}
+    done = holdfast(away, *words.format(key=key).split())
+    assert done.returncode == 7, done.stderr
+    assert "the governance database does not answer" in done.stderr
+
+
+def test_a_log_that_is_not_there_is_named(environment: dict[str, str], running: dict[str, Any], key: str) -> None:
+    done = holdfast({**environment, "HOLDFAST_LEDGER_LOG": "/nonexistent"}, "audit", "verify", "--key", key)
+    assert (done.returncode, "there is no log in /nonexistent" in done.stderr) == (3, True), done.stderr
+
+
+def test_verify_says_how_far_the_copies_go_and_misses_what_was_taken_away(
+    environment: dict[str, str], running: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    said(environment, "ledger", "keep", "read", "--reason", "so that there is one more checkpoint")
+    status = extended(environment, running["published"] + 1)
+    [worm, _] = environment["HOLDFAST_LEDGER_COPIES"].split(", ")
+    shutil.copytree(worm, tmp_path / "copy")
+    own = {**environment, "HOLDFAST_LEDGER_COPIES": f"{tmp_path / 'copy'},{tmp_path / 'empty'}"}
+    whole, empty = said(own, "audit", "verify", "--key", key)["copies"]
+    assert (whole["newest"], whole["checkpoints"] > 1) == (status["published"], True)
+    assert empty == {"place": str(tmp_path / "empty"), "checkpoints": 0, "newest": 0}
+    (tmp_path / "copy" / "checkpoint").unlink()
+    min((tmp_path / "copy" / "checkpoints").iterdir()).unlink()
+    done = holdfast(own, "audit", "verify", "--key", key)
+    assert (done.returncode, "checkpoints up to" in done.stdout) == (6, True), done.stdout
+    assert "none of them is about an event" in done.stderr

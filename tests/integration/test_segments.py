@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +20,10 @@ from sqlalchemy.exc import DBAPIError
 
 from holdfast.core.access import Caller
 from holdfast.core.audit import AuditAction, EventClass, class_of
-from holdfast.core.errors import InvalidRequest, NotFound, StateConflict
+from holdfast.core.digest import text_of
+from holdfast.core.errors import InvalidRequest, NotFound, StateConflict, Unavailable
+from holdfast.core.merkle import Frontier, leaf_hash
+from holdfast.core.tiles import WIDTH, bundle_path, packed, unpacked
 from holdfast.export.feed import Feed
 from holdfast.export.record import DISPOSED, ERASED
 from holdfast.ledger import verify_proof
@@ -30,7 +34,7 @@ from holdfast.ledger.publish import Publisher
 from holdfast.ledger.segments import segments_of
 from holdfast.ledger.sequencer import Sequencer
 from holdfast.ledger.verify import Verification
-from holdfast.ops.segments import Retention, define_retention
+from holdfast.ops.segments import Retention, check_login, define_retention
 from holdfast.service.transaction import Transactions
 from holdfast.store import migrate
 from holdfast.store.engine import open_engine
@@ -374,6 +378,7 @@ def _refused(connection: Connection, statement: str, **values: Any) -> str:
 def test_the_disposer_does_only_what_the_rules_let_it_do(trail: Trail) -> None:
     trail.write(300, "audit_event.read")
     number = trail.sealed(EventClass.READ)
+    trail.write(1, "audit_event.read")
     fresh = trail.close(EventClass.READ)
     with trail.disposer.connect() as thief:
         for statement in (
@@ -457,6 +462,173 @@ def test_an_event_that_is_hidden_in_a_segment_that_has_gone_is_found(trail: Trai
     found = trail.findings()
     assert {index for index, _ in found} == {0}
     assert any("other events than its row says" in what for _, what in found)
+
+
+def test_an_event_that_is_hidden_under_a_second_certificate_is_found(trail: Trail) -> None:
+    trail.write(300, "audit_event.read")
+    trail.write(1, "promotion.approved")
+    number = trail.sealed(EventClass.READ)
+    trail.keep(EventClass.READ, days=365)
+    trail.retain()
+    entries = [entry for tile in (0, 1) for entry in unpacked(trail.log.read(bundle_path(tile, WIDTH)))][:301]
+    tree = Frontier()
+    for entry in entries:
+        list(tree.append(leaf_hash(entry)))
+    trail.write(
+        1,
+        "audit_segment.disposed",
+        target={"type": "audit_segment", "id": str(number)},
+        content={"count": 301, "root": text_of(tree.root())},
+    )
+    with unguarded(trail.sql):
+        trail.sql.execute(text("DELETE FROM ledger_leaf WHERE index = 300"))
+        trail.sql.execute(text("DELETE FROM audit_event WHERE action = 'promotion.approved'"))
+        trail.sql.execute(
+            text(
+                "UPDATE audit_segment SET indexes = indexes + int8multirange(int8range(300, 301)), count = 301, last_index = 300,"
+                " root = :root, certificate = :certificate WHERE segment = :n"
+            ),
+            {"n": number, "root": tree.root(), "certificate": trail.ids("audit_segment.disposed")[-1]},
+        )
+    trail.extend()
+    assert trail.findings() == [
+        (0, f"segment {number}, which is said to be disposed of, is something else than an event has said of it")
+    ]
+
+
+def test_an_entry_of_a_segment_that_has_gone_is_bad_at_its_own_index(trail: Trail) -> None:
+    trail.write(300, "audit_event.read")
+    trail.sealed(EventClass.READ)
+    trail.keep(EventClass.READ, days=365)
+    trail.retain()
+    bundle = trail.root / "log" / bundle_path(0, WIDTH)
+    entries = unpacked(bundle.read_bytes())
+    entries[9] = entries[9].replace(b"Z", b"X")
+    bundle.write_bytes(packed(entries))
+    indexes = [index for index, _ in trail.findings() if index is not None]
+    assert set(indexes) == {9}
+
+
+def test_a_segment_that_goes_while_the_log_is_verified_is_no_finding(trail: Trail) -> None:
+    trail.write(10, "audit_event.read")
+    number = trail.sealed(EventClass.READ)
+    trail.keep(EventClass.READ, days=365)
+    trail.extend()
+    went = list[SegmentOutcome]()
+    look = Verification(
+        trail.log,
+        [trail.signer.key],
+        is_signed,
+        trail.service,
+        progress=lambda _done, _of: went.extend(trail.retention().apply()),
+    )
+    assert look.verify().findings == []
+    assert [(one.segment, one.became) for one in went] == [(number, "done")]
+    trail.extend()
+    assert trail.findings() == []
+
+
+def test_a_sealed_segment_that_says_something_else_than_its_event_is_found(trail: Trail) -> None:
+    trail.write(10, "audit_event.read")
+    number = trail.sealed(EventClass.READ)
+    assert trail.findings() == []
+    with unguarded(trail.sql):
+        trail.sql.execute(text("UPDATE audit_segment SET root = sha256('x') WHERE segment = :n"), {"n": number})
+    assert trail.findings() == [
+        (0, f"segment {number}, which is said to be sealed, is something else than an event has said of it")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ("action = 'role.bound'", "action"),
+        ("project = 'other'", "project"),
+        ("outcome = 'refused'", "outcome"),
+        ("target_type = 'run_of_another'", "target_type"),
+        ("initiator = 'user:eve'", "initiator"),
+        ("target_id = 'x'", "target_id"),
+    ],
+)
+def test_what_stays_of_an_erased_event_cannot_be_changed_unseen(trail: Trail, change: str, column: str) -> None:
+    trail.write(300)
+    trail.extend()
+    event = trail.ids("run.created")[7]
+    trail.retention().erase(event, "a right to erasure")
+    trail.extend()
+    assert trail.findings() == []
+    with unguarded(trail.sql):
+        trail.sql.execute(text(f"UPDATE audit_event SET {change} WHERE id = :id"), {"id": event})
+    [(index, what)] = trail.findings()
+    assert index is not None
+    assert what == f"event {index}, {event}, shows something else than the event of its erasure says: {column}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_retention SET period_days = 1",
+        "UPDATE audit_retention SET defined_at = defined_at - interval '1 day'",
+        "DELETE FROM audit_retention",
+    ],
+)
+def test_a_rule_that_was_changed_is_found(trail: Trail, change: str) -> None:
+    trail.keep(EventClass.READ, days=365)
+    trail.extend()
+    assert trail.findings() == []
+    with unguarded(trail.sql):
+        trail.sql.execute(text(change))
+    assert any(what.endswith("is on record, and not there as it says") for _, what in trail.findings())
+
+
+def test_a_rule_that_the_services_login_puts_in_without_an_event_is_found(trail: Trail) -> None:
+    trail.write(1)
+    trail.extend()
+    with trail.service.begin() as thief:
+        thief.execute(
+            text(
+                "INSERT INTO audit_retention (id, class, period_days, reason, defined_by)"
+                " VALUES (gen_random_uuid(), 'read', 1, 'x', 'me')"
+            )
+        )
+    [(index, what)] = trail.findings()
+    assert (index, what.endswith("of class read is not as an event has put it on record")) == (None, True)
+
+
+def test_what_is_no_event_is_found_and_hides_nothing_else(trail: Trail) -> None:
+    for content in ("no JSON", "[]", '{"target": 1}'):
+        with trail.service.begin() as thief:
+            thief.execute(
+                text(
+                    "INSERT INTO audit_event (id, action, initiator, target_type, target_id, outcome, content, salt, commitment)"
+                    " VALUES (gen_random_uuid(), 'x', 'x', 'x', 'x', 'refused', :c, sha256('s'),"
+                    " sha256(sha256('s') || convert_to(:c, 'UTF8')))"
+                ),
+                {"c": content},
+            )
+    trail.extend()
+    assert [index for index, what in trail.findings() if "says nothing that is an event" in what] == [0, 1, 2]
+
+
+def test_a_segment_without_events_is_not_closed(trail: Trail) -> None:
+    with trail.disposer.connect() as connection:
+        assert _refused(connection, "SELECT close_segment('login')") == "HF002"
+    assert [one.next for one in trail.of(EventClass.LOGIN)] == ["keep"]
+
+
+def test_a_log_that_is_not_there_is_no_evidence_of_tampering(trail: Trail) -> None:
+    trail.write(300, "audit_event.read")
+    trail.extend()
+    trail.close(EventClass.READ)
+    elsewhere = DirectoryPlace(trail.root / "elsewhere")
+    with pytest.raises(Unavailable, match=re.escape(f"there is no log in {elsewhere}")):
+        list(Retention(trail.disposer, elsewhere, OFFICER).apply())
+
+
+def test_the_login_that_disposes_has_to_be_the_disposers(trail: Trail) -> None:
+    check_login(trail.disposer)
+    with pytest.raises(InvalidRequest, match="may not dispose"):
+        check_login(trail.service)
 
 
 def test_an_event_without_content_of_which_nobody_says_that_it_was_erased_is_found(trail: Trail) -> None:

@@ -43,7 +43,7 @@ def checked_by_others(log: Path, key: str, *known: Path) -> dict[str, Any]:
 @contextmanager
 def unguarded(sql: Connection) -> Iterator[None]:
     """Let the owner of the database change what its triggers keep, for a while."""
-    tables = ("audit_event", "audit_segment", "ledger_leaf", "ledger_checkpoint", "ledger_head")
+    tables = ("audit_event", "audit_segment", "audit_retention", "ledger_leaf", "ledger_checkpoint", "ledger_head")
     for table in tables:
         sql.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
     try:

@@ -168,3 +168,14 @@ def test_as_a_program_it_says_so_and_ends_with_0_or_1(tmp_path: Path) -> None:
     whole.write_text("\n".join(stream(Format.OCSF)[1:]) + "\n")
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
     assert (done.returncode, json.loads(done.stdout)["gaps"]) == (1, [[0, 0]])
+
+
+def test_a_byte_that_is_no_text_alters_its_line_and_no_other(tmp_path: Path) -> None:
+    received = [line.encode() for line in stream(Format.JSON)]
+    received[7] = received[7].replace(b"Zo", b"Z\xff")
+    (tmp_path / "received").write_bytes(b"\n".join(received))
+    done = subprocess.run(
+        [sys.executable, receiver.__file__, str(tmp_path / "received")], capture_output=True, text=True, check=False
+    )
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["gaps"], len(found["altered"])) == (1, [[7, 7]], 1), done.stderr

@@ -105,3 +105,10 @@ def test_no_text_is_taken_for_a_key_but_a_keys_own(text: str) -> None:
 def test_a_key_that_was_mistyped_is_refused(change: object) -> None:
     with pytest.raises(InvalidRequest):
         VerifierKey.parse(change(PETER))  # type: ignore[operator]
+
+
+def test_a_private_key_that_is_taken_for_the_public_one_is_not_repeated() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        VerifierKey.parse("PRIVATE+KEY+example.org/log+4a0eb52a+AYcanary")
+    assert "private key" in str(refused.value)
+    assert "canary" not in f"{refused.value} {refused.value.remedy}"

@@ -201,3 +201,33 @@ RFC8032 = (
 @pytest.mark.parametrize(("public", "message", "signature"), RFC8032)
 def test_the_standards_own_signatures_hold(public: str, message: str, signature: str) -> None:
     assert ed25519_verifies(bytes.fromhex(public), bytes.fromhex(signature), bytes.fromhex(message))
+
+
+def test_a_private_key_that_is_taken_for_the_public_one_is_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "log.key").write_text("PRIVATE+KEY+example.org/log+4a0eb52a+AYcanary\n")
+    command = [sys.executable, "-I", "-S", verify_proof.__file__, "--key", str(tmp_path / "log.key"), "proof"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "private key" in done.stderr, "canary" in done.stderr) == (2, True, False), done.stderr
+
+
+def test_what_an_event_says_cannot_pass_for_what_the_program_says() -> None:
+    leaf = {"index": 4, "event": "e", "recorded_at": "then"}
+    event = {
+        "id": "e",
+        "initiator": "mia\nother.proof: holds\x1b[2J\u202e",
+        "target": {"id": "caf\u00e9\r\ud800"},
+    }
+    result = {
+        "file": "f",
+        "holds": True,
+        "origin": ORIGIN,
+        "size": 5,
+        "signed_by": [ORIGIN],
+        "leaf": leaf,
+        "event": event,
+    }
+    said = verify_proof.described(result)
+    assert len(said.encode().splitlines()) == 6
+    assert "by mia\\nother.proof: holds\\x1b[2J\\u202e" in said
+    assert "caf\u00e9\\r\\ud800 in" in said
+    assert "target   None" in verify_proof.described(result | {"event": {"target": "x"}})

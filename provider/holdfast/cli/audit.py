@@ -16,7 +16,7 @@ from holdfast.ports import DEFAULT_LIMIT
 
 commands = group("The audit trail: who did what to which object, and how it ended.")
 
-_LIST = columns("recorded_at", "action", "outcome", "initiator", "target_type", "target_id", "reason")
+_LIST = columns("recorded_at", "action", "outcome", "initiator", "target_type", "target_id", "reason", "id")
 
 
 @commands.command("list")
@@ -96,6 +96,7 @@ def verify(
     from holdfast.core.errors import IntegrityViolation
     from holdfast.ledger.keys import is_signed, read_verifier_key
     from holdfast.ledger.verify import Verification
+    from holdfast.service.refusals import translate
     from holdfast.settings import LedgerSettings, Settings, open_ledger
 
     session = session_of(context)
@@ -113,15 +114,18 @@ def verify(
         again,
     )
     try:
-        found = look.verify()
+        with translate():
+            found = look.verify()
     finally:
         if engine is not None:
             engine.dispose()
     session.present.record(found)
     if found.findings:
+        first = f"the first event that is bad has index {found.first_bad_index}"
+        if found.first_bad_index is None:
+            first = "none of them is about an event in the log"
         raise IntegrityViolation(
-            f"{len(found.findings)} things in the log are not as they were; the first event that is bad has index"
-            f" {found.first_bad_index}",
+            f"findings: {len(found.findings)}; {first}",
             remedy="Keep everything as it is, and compare with copies and with what auditors have kept",
         )
 

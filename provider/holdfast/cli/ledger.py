@@ -71,10 +71,11 @@ def status(context: typer.Context) -> None:
     Ends with exit code 1 when that is longer than HOLDFAST_PROOF_AGE_LIMIT_S: the log is behind, for one because no sequencer runs.
     """
     from holdfast.ledger.status import status_of
+    from holdfast.service.refusals import translate
     from holdfast.settings import Platform, Settings
     from holdfast.store.engine import read_only
 
-    with closing(Platform.open(Settings.load())) as platform, read_only(platform.engine) as connection:
+    with translate(), closing(Platform.open(Settings.load())) as platform, read_only(platform.engine) as connection:
         found = status_of(connection, platform.settings.proof_age_limit_s)
     session_of(context).present.record(found)
     if found.is_behind:
@@ -85,12 +86,13 @@ def status(context: typer.Context) -> None:
 def segments(context: typer.Context) -> None:
     """List the segments of the audit trail: what each holds, what happens to it next, and why."""
     from holdfast.ledger.segments import segments_of
+    from holdfast.service.refusals import translate
     from holdfast.settings import DatabaseSettings
     from holdfast.store.engine import open_engine, read_only
 
     engine = open_engine(DatabaseSettings.load().database_url.get_secret_value(), pool_size=1)
     try:
-        with read_only(engine) as connection:
+        with translate(), read_only(engine) as connection:
             found = segments_of(connection)
     finally:
         engine.dispose()
@@ -109,6 +111,7 @@ def keep(
         int | None,
         typer.Option(
             min=1,
+            max=1_000_000_000_000,
             help="A segment goes before its time when younger ones hold so many events; only denial, login, read.",
         ),
     ] = None,
@@ -158,13 +161,14 @@ def retain(context: typer.Context) -> None:
 @contextmanager
 def disposing() -> "Iterator[Retention]":
     """Yield what disposes of audit events, by the disposer's login."""
-    from holdfast.ops.segments import Retention
+    from holdfast.ops.segments import Retention, check_login
     from holdfast.settings import DisposerSettings, LedgerSettings
     from holdfast.store.engine import open_engine
 
     log = LedgerSettings.load().log()
     engine = open_engine(DisposerSettings.load().disposer_url.get_secret_value(), pool_size=2)
     try:
+        check_login(engine)
         yield Retention(engine, log, direct_caller())
     finally:
         engine.dispose()

@@ -44,6 +44,11 @@ class VerifierKey:
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
         """Return the key that a text means; raises InvalidRequest."""
+        if text.strip().startswith("PRIVATE"):
+            raise InvalidRequest(
+                "this is a private key, which nobody is to see, and no verifier key",
+                remedy="Give the public one: name+8 hexadecimal digits+44 characters",
+            )
         name, _, rest = text.strip().partition("+")
         key_id, _, public = rest.partition("+")
         try:

@@ -124,7 +124,7 @@ def judged(lines: Iterable[str], first: int = 0, note: Optional[str] = None) -> 
 def main() -> int:
     """Judge the files that are named, and say so."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", type=argparse.FileType(encoding="utf-8"))
+    parser.add_argument("files", nargs="+", type=argparse.FileType(encoding="utf-8", errors="replace"))
     parser.add_argument("--first", type=int, default=0, help="the index with which the stream began")
     parser.add_argument("--checkpoint", type=argparse.FileType(encoding="utf-8"))
     chosen = parser.parse_args()

@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from holdfast.core.audit import class_of
 from holdfast.core.leaf import FORMAT
 from holdfast.core.merkle import leaf_hash
+from holdfast.ledger.disposals import Erased
 from holdfast.ledger.segments import disposed_between
-from holdfast.store.engine import read_only
 
 Found = Callable[[int | None, str], None]
 AT_ONCE = 8192
@@ -32,7 +32,7 @@ class Rows:
 
     count: int = 0
     gone: dict[int, list[bytes]] = field(default_factory=dict)
-    erased: list[tuple[int, UUID]] = field(default_factory=list)
+    erased: list[Erased] = field(default_factory=list)
 
 
 def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Found) -> Rows:
@@ -45,7 +45,9 @@ def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Fo
         found: told the index and what does not fit.
     """
     seen = Rows()
-    with read_only(engine) as connection:
+    with engine.connect() as connection, connection.begin():
+        # No segment goes between the look at what has gone and the look at the rows.
+        connection.execute(_STAY)
         disposed = disposed_between(connection, begin, begin + len(entries))
         driver = connection.connection.driver_connection
         if driver is None:
@@ -81,7 +83,9 @@ def _compare(
         if its_entry != entry:
             found(index, f"event {index}, {identity}, is in the database with another time, commitment or id")
         elif content is None:
-            seen.erased.append((index, UUID(identity)))
+            seen.erased.append(Erased(index, UUID(identity), dict(zip(_COLUMNS, row[6:], strict=True))))
+            if class_of(row[7]) != its_class:
+                found(index, f"event {index}, {identity}, has columns unlike its content: segment")
         elif sha256(salt + content).hexdigest().encode() != entry[_COMMITMENT]:
             found(index, f"event {index}, {identity}, has another content than the one that was committed to")
         elif wrong := _columns_unlike(content, identity, its_class, row[6:]):
@@ -94,15 +98,20 @@ _COLUMNS = ("project", "action", "initiator", "target_type", "target_id", "outco
 
 def _columns_unlike(content: bytes, identity: str, its_class: str | None, shown: tuple[Any, ...]) -> list[str]:
     """Return the columns of an event that say something else than its content, by which lists find and show it."""
-    said = orjson.loads(content)
-    target = said["target"]
-    meant = said["project"], said["action"], said["initiator"], target["type"], target["id"], said["outcome"]
-    if meant == shown and said["id"] == identity and class_of(said["action"]) == its_class:
+    try:
+        said = orjson.loads(content)
+        target = said["target"]
+        meant = said["project"], said["action"], said["initiator"], target["type"], target["id"], said["outcome"]
+        its_id = said["id"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ["all: it says nothing that is an event"]
+    if meant == shown and its_id == identity and class_of(said["action"]) == its_class:
         return []
     wrong = [name for name, one, other in zip(_COLUMNS, meant, shown, strict=True) if one != other]
-    return wrong or ["id" if said["id"] != identity else "segment"]
+    return wrong or ["id" if its_id != identity else "segment"]
 
 
+_STAY = text("LOCK TABLE audit_event IN ACCESS SHARE MODE")
 _BEFORE_COMMITMENT = '{"commitment":"sha256:'
 _COMMITMENT = slice(len(_BEFORE_COMMITMENT), len(_BEFORE_COMMITMENT) + 64)
 # `core.leaf.leaf_entry` as PostgreSQL writes it: of many rows it costs a third of what their values cost on their way into Python.

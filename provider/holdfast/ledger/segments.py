@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from holdfast.core.audit import EventClass
 from holdfast.core.digest import text_of
-from holdfast.core.errors import IntegrityViolation, NotFound
+from holdfast.core.errors import IntegrityViolation, NotFound, Unavailable
 from holdfast.core.leaf import leaf_entry
 from holdfast.core.merkle import HASH_BYTES, Frontier, leaf_hash
 from holdfast.core.note import Checkpoint
@@ -92,7 +92,9 @@ def _size_of(log: Place) -> int:
     try:
         return Checkpoint.unchecked(log.read(CHECKPOINT).decode(errors="replace")).size
     except NotFound:
-        return 0
+        raise Unavailable(
+            f"there is no log in {log}: nothing can be compared with it", remedy="HOLDFAST_LEDGER_LOG says where it is"
+        ) from None
 
 
 def _hashes(log: Place, tile: int, size: int) -> bytes:

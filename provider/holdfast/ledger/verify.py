@@ -10,22 +10,22 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from uuid import UUID
 
 from sqlalchemy import Engine, text
 
 from holdfast.core.digest import text_of
-from holdfast.core.errors import IntegrityViolation
+from holdfast.core.errors import IntegrityViolation, NotFound
 from holdfast.core.merkle import Frontier
 from holdfast.core.note import Check, Checkpoint, VerifierKey, opened_checkpoint
 from holdfast.core.tiles import CHECKPOINT, Edge, Tile
 from holdfast.ledger.chunk import CHUNK, Chunk, compare_tile, look_at
 from holdfast.ledger.copies import DIRECTORY
+from holdfast.ledger.disposals import compare_erased, compare_rules, compare_segments, disposed_of
 from holdfast.ledger.place import Place
 from holdfast.ledger.shown import size_at
 from holdfast.ledger.status import status_of
 from holdfast.store.engine import read_only
-from holdfast.wire.ledger import LedgerFinding, LedgerVerification, SignedRange
+from holdfast.wire.ledger import CopyExtent, LedgerFinding, LedgerVerification, SignedRange
 
 PARALLEL_FROM = 4 * CHUNK
 """Entries from which on it pays to start processes."""
@@ -77,7 +77,8 @@ class Verification:
             IntegrityViolation: there is no checkpoint that a pinned key has signed, so there is nothing to begin with.
             NotFound, Unavailable: the log or the database cannot be read.
         """
-        latest = self._opened(self._log.read(CHECKPOINT).decode(errors="replace"))
+        latest = self._latest()
+        before = disposed_of(self._engine) if self._engine is not None else frozenset()
         checkpoints = _Ahead(
             heapq.merge(
                 [(latest.size, "the log's checkpoint", latest.root)],
@@ -92,7 +93,8 @@ class Verification:
             self.findings += chunk.findings
             rows += chunk.rows.count
             self._go_on_disposed(chunk.rows.gone)
-            self._find_erased(chunk.rows.erased)
+            if self._engine is not None and chunk.rows.erased:
+                compare_erased(self._engine, chunk.rows.erased, self._found)
             for one in due:
                 if one[0] in chunk.subtrees_at:
                     self._compare_root(one, edge.root(*chunk.subtrees_at[one[0]]))
@@ -111,7 +113,10 @@ class Verification:
             self._lacks(one, size)
         self._compare_copies()
         self._find_strays()
-        self._compare_disposed()
+        if self._engine is not None:
+            bad = [one.index for one in self.findings if one.index is not None]
+            compare_segments(self._engine, self._gone, before, self._found, bad)
+            compare_rules(self._engine, self._found)
         return LedgerVerification(
             size=size,
             root=text_of(root),
@@ -120,6 +125,10 @@ class Verification:
             signed=[
                 SignedRange(verifier_key=str(key), first=first, last=last)
                 for key, (first, last) in sorted(self._signed.items(), key=lambda one: one[1])
+            ],
+            copies=[
+                CopyExtent(place=str(place), checkpoints=self._held[place][1], newest=self._held[place][0])
+                for place in self._copies
             ],
             waiting=self._waiting(),
             first_bad_index=min((one.index for one in self.findings if one.index is not None), default=None),
@@ -188,30 +197,6 @@ class Verification:
                 for _ in tree.append(leaf):
                     pass
 
-    def _find_erased(self, erased: Sequence[tuple[int, UUID]]) -> None:
-        """Tell erased events of which no other event says so."""
-        if self._engine is None or not erased:
-            return
-        with read_only(self._engine) as connection:
-            unsaid = set(connection.scalars(_UNSAID, {"events": [identity for _, identity in erased]}))
-        for index, identity in erased:
-            if identity in unsaid:
-                self._found(index, f"event {index}, {identity}, has no content, and no event says that it was erased")
-
-    def _compare_disposed(self) -> None:
-        """Tell segments that have gone and were something else than what is certified, or of which nothing is certified."""
-        if self._engine is None:
-            return
-        with read_only(self._engine) as connection:
-            rows = connection.execute(_DISPOSED).all()
-        for row in rows:
-            tree = self._gone.get(row.segment, Frontier())
-            what = f"segment {row.segment}, which is said to be disposed of,"
-            if (tree.size, tree.root()) != (row.size, row.root):
-                self._found(row.first_index, f"{what} has held other events than its row says")
-            if row.certified != f"{row.size} {text_of(row.root)}":
-                self._found(row.first_index, f"{what} has no event that certifies this")
-
     def _outside(self) -> list[tuple[int, str, bytes]]:
         """Return the checkpoints that were brought from outside, in order."""
         opened_ones = [(self._opened(note), name) for name, note in self._known.items()]
@@ -255,10 +240,10 @@ class Verification:
             if name != f"{found.size:020}":
                 self._found(None, f"{what} is one of {found.size} events")
                 continue
-            # A file that was written twice is there in two versions.
-            sizes, last = sizes + (last < found.size <= newest), found.size
+            # A file that was written twice is there in two versions; who takes the newest away, with others, leaves the last that is there.
+            sizes, last = sizes + (last < found.size and (found.size <= newest or not newest)), found.size
             yield found.size, what, found.root
-        self._held[place] = newest, sizes
+        self._held[place] = newest or last, sizes
 
     def _compare_copies(self) -> None:
         """Tell which copies lack checkpoints that were signed; what a copy does not have yet is not lacking."""
@@ -269,6 +254,19 @@ class Verification:
                 kept = connection.scalar(_COUNT, {"size": newest})
             if kept != sizes:
                 self._found(None, f"{place} holds {sizes} of the {kept} checkpoints up to {newest} events")
+
+    def _latest(self) -> Checkpoint:
+        try:
+            return self._opened(self._log.read(CHECKPOINT).decode(errors="replace"))
+        except NotFound:
+            raise NotFound(
+                f"there is no log in {self._log}: it has no checkpoint", remedy="HOLDFAST_LEDGER_LOG says where it is"
+            ) from None
+        except IntegrityViolation as error:
+            raise IntegrityViolation(
+                f"the log's checkpoint in {self._log}: {error.message}",
+                remedy=error.remedy or "Bring it back from a copy, and find out who has changed it",
+            ) from None
 
     def _opened(self, note: str) -> Checkpoint:
         """Return the checkpoint of a note, and remember which keys have signed it; raises IntegrityViolation."""
@@ -291,24 +289,6 @@ _STRAYS = text(
     SELECT e.id FROM audit_event e, ledger_head h
     WHERE (e.xid, e.id) <= (h.cursor_xid, h.cursor_event) AND h.server = (SELECT system_identifier FROM pg_control_system())
     AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id AND l.segment = e.segment) ORDER BY e.id LIMIT 100
-    """
-)
-_UNSAID = text(
-    """
-    SELECT event FROM unnest(CAST(:events AS uuid[])) AS event WHERE NOT EXISTS (
-        SELECT FROM audit_event e WHERE e.target_id = event::text AND e.target_type = 'audit_event'
-        AND e.action = 'audit_event.erased' AND e.outcome = 'succeeded'
-    )
-    """
-)
-# That the certificate is in the log, and says there what it says here, is seen where its own row is compared.
-_DISPOSED = text(
-    """
-    SELECT s.segment, s.first_index, s.count AS size, s.root, (
-        SELECT (e.content::jsonb -> 'content' ->> 'count') || ' ' || (e.content::jsonb -> 'content' ->> 'root') FROM audit_event e
-        WHERE e.id = s.certificate AND e.action = 'audit_segment.disposed' AND e.target_id = s.segment::text
-    ) AS certified
-    FROM audit_segment s WHERE s.disposed_at IS NOT NULL ORDER BY s.segment
     """
 )
 

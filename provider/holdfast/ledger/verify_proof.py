@@ -208,6 +208,10 @@ def read_key(text: str) -> Key:
             text = Path(text).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             raise Refused(f"--key {text!r} is neither a verifier key nor a file that holds one") from None
+    if text.strip().startswith("PRIVATE"):
+        raise Refused(
+            "--key is a private key, which nobody is to see: give the public one, name+8 digits+44 characters"
+        )
     name, _, rest = text.strip().partition("+")
     identity, _, encoded = rest.partition("+")
     try:
@@ -272,21 +276,31 @@ def described(result: Result) -> str:
     """Return a result for people."""
     if not result["holds"]:
         return f"{result['file']}: DOES NOT HOLD: {result['reason']}"
-    leaf, event = result["leaf"], result["event"]
+    leaf = printable(result["leaf"])
     lines = [
         f"{result['file']}: holds",
         f"  log      {result['origin']}, {result['size']} events, signed by {', '.join(result['signed_by'])}",
         f"  index    {leaf['index']}, recorded {leaf.get('recorded_at')}",
     ]
-    if event is None:
+    if result["event"] is None:
         return "\n".join([*lines, f"  event    {leaf.get('event')}; its content is not in this proof"])
-    target = event.get("target") or {}
+    event = printable(result["event"])
+    target = event.get("target")
+    target = printable(target) if isinstance(target, dict) else {}
     lines += [
         f"  event    {event.get('id')}",
         f"  what     {event.get('action')} {event.get('outcome')}, by {event.get('initiator')}",
         f"  target   {target.get('type')} {target.get('id')} in Project {event.get('project')}",
     ]
     return "\n".join(lines)
+
+
+def printable(texts: Result) -> Result:
+    """Return an object whose texts are one line each and steer no terminal, whatever somebody has put into them."""
+    return {
+        name: "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value) if isinstance(value, str) else value
+        for name, value in texts.items()
+    }
 
 
 # Ed25519, as RFC 8032 section 5.1 says it: slow (some milliseconds) and short enough to be read. It handles public data only, so it

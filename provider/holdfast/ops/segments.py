@@ -15,6 +15,7 @@ from holdfast.core.audit import AuditAction, EventClass
 from holdfast.core.digest import text_of
 from holdfast.core.errors import HoldfastError, InvalidRequest, NotFound, StateConflict, Unavailable
 from holdfast.core.segments import WITH_QUOTA, Decision, Step
+from holdfast.ledger.disposals import rule_content
 from holdfast.ledger.place import Place
 from holdfast.ledger.segments import decisions_of, leaves_of, retention_of
 from holdfast.service.event import event_row, new_id
@@ -134,7 +135,13 @@ class Retention:
                 )
             if row.erased_at is not None:
                 raise StateConflict(f"audit event {event} is erased already", remedy="There is nothing left to do")
-            content = {"index": row.index, "action": row.action, "commitment": text_of(row.commitment)}
+            content = {
+                "index": row.index,
+                "action": row.action,
+                "target_type": row.target_type,
+                "outcome": row.outcome,
+                "commitment": text_of(row.commitment),
+            }
             record = self._record(
                 connection, AuditAction.AUDIT_EVENT_ERASED, event, content, reason=reason, project=row.project
             )
@@ -165,6 +172,17 @@ class Retention:
         return identity
 
 
+def check_login(engine: Engine) -> None:
+    """Return when the login may dispose of events; raises InvalidRequest where it is another one than the disposer's."""
+    with translate(), read_only(engine) as connection:
+        may = _MAY.scalar(connection)
+    if not may:
+        raise InvalidRequest(
+            "the login of HOLDFAST_DISPOSER_URL may not dispose of audit events",
+            remedy="Name one that is a member of the role holdfast_disposer",
+        )
+
+
 def define_retention(
     transactions: Transactions, event_class: EventClass, period_days: int | None, quota: int | None, reason: str
 ) -> AuditRetention:
@@ -191,10 +209,11 @@ def define_retention(
         raise InvalidRequest("no reason is given for the rule", remedy="Say why, by --reason")
 
     def apply(change: Change) -> AuditRetention:
+        identity = new_id()
         _DEFINE.all(
             change.connection,
             {
-                "id": new_id(),
+                "id": identity,
                 "class": event_class.value,
                 "period_days": period_days,
                 "quota": quota,
@@ -203,7 +222,7 @@ def define_retention(
             },
         )
         [rule] = [one for one in retention_of(change.connection) if one.event_class is event_class]
-        content = {"period_days": period_days, "quota": quota}
+        content = rule_content(identity, rule)
         change.record(AuditAction.AUDIT_RETENTION_DEFINED, _RETENTION, event_class.value, content, reason=reason)
         return rule
 
@@ -213,6 +232,7 @@ def define_retention(
     )
 
 
+_MAY = Prepared(text("SELECT has_function_privilege('dispose_segment(bigint, uuid)', 'EXECUTE')"))
 _CLOSE = Prepared(text("SELECT close_segment(:class)"))
 _SEAL = Prepared(
     text(
@@ -223,7 +243,7 @@ _DISPOSE = Prepared(text("SELECT dispose_segment(:segment, :certificate)"))
 _ERASE = Prepared(text("SELECT erase_event(:event)"))
 _FIND = Prepared(
     text(
-        "SELECT l.index, e.project, e.action, e.commitment, e.erased_at FROM ledger_leaf l"
+        "SELECT l.index, e.project, e.action, e.target_type, e.outcome, e.commitment, e.erased_at FROM ledger_leaf l"
         " JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment WHERE l.event_id = :event"
     )
 )

@@ -72,6 +72,14 @@ class SignedRange(Wire):
     last: int
 
 
+class CopyExtent(Wire):
+    """How far a copy goes that was looked at: its checkpoints, and the size of the newest; 0 where it holds none."""
+
+    place: str
+    checkpoints: int
+    newest: int
+
+
 class LedgerVerification(Wire):
     """What was looked at in a log, and what was found; nothing found is good.
 
@@ -81,6 +89,7 @@ class LedgerVerification(Wire):
         events: rows that were compared; 0 without a database.
         checkpoints: how many were compared with the tree of their size.
         signed: by which keys, from which size to which.
+        copies: the WORM locations and witnesses' folders that were looked at.
         waiting: events in the database that cannot be proved yet.
         first_bad_index: the lowest of the findings'.
         findings: in the order in which they were met.
@@ -91,6 +100,7 @@ class LedgerVerification(Wire):
     events: int
     checkpoints: int
     signed: list[SignedRange]
+    copies: list[CopyExtent]
     waiting: int
     first_bad_index: int | None
     findings: list[LedgerFinding]
