@@ -22,7 +22,11 @@ print(*sorted(bag.dags), *bag.import_errors.values(), *bag.captured_warnings.val
 
 
 def test_every_dag_loads_without_a_warning(tmp_path: Path) -> None:
-    assert run(tmp_path, LOAD, str(DAGS)).split() == ["holdfast_audit_retention", "holdfast_reconcile", "tumour_classifier"]
+    assert run(tmp_path, LOAD, str(DAGS)).split() == [
+        "holdfast_audit_retention",
+        "holdfast_reconcile",
+        "tumour_classifier",
+    ]
 
 
 def test_a_warning_of_a_dag_is_seen(tmp_path: Path) -> None:
