@@ -63,7 +63,8 @@ def compiler(source: Path) -> dict[str, File | Link | Directory]:
     programs = {_asked("prog", name) for name in ("cc1", "collect2", "as", "ld")}
     parts = {_asked("file", name) for name in (*_STATIC, "liblto_plugin.so")}
     rule = subprocess.run([driver, "-M", source], capture_output=True, text=True, check=True, timeout=60).stdout
-    headers = {Path(os.path.normpath(name)) for name in rule.replace("\\\n", " ").split()[1:]} - {source}
+    named = {Path(os.path.normpath(name)) for name in rule.replace("\\\n", " ").split()[1:]}
+    headers = {path for path in named if path.parent != source.parent}  # what stands beside it comes with it
     return {
         "usr/bin/cc": copy_of(driver),
         **{str(path)[1:]: copy_of(path) for path in programs | parts | headers},
