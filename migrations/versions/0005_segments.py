@@ -501,7 +501,11 @@ _FUNCTIONS = {
         IF NEW.disposed_at IS NULL THEN
             RETURN NEW;
         END IF;
-        SELECT * INTO rule FROM holdfast.audit_retention WHERE class = OLD.class ORDER BY defined_at DESC, id DESC LIMIT 1;
+        -- A rule that is on record: whoever only writes a row lets nothing go.
+        SELECT * INTO rule FROM holdfast.audit_retention r WHERE class = OLD.class AND EXISTS (
+            SELECT FROM holdfast.audit_event e WHERE e.target_id = r.class AND e.action = 'audit_retention.defined'
+            AND e.outcome = 'succeeded' AND e.content::jsonb -> 'content' ->> 'rule' = r.id::text
+        ) ORDER BY defined_at DESC, id DESC LIMIT 1;
         SELECT COALESCE(sum(count), 0) INTO younger FROM holdfast.audit_segment
             WHERE class = OLD.class AND segment > OLD.segment AND sealed_at IS NOT NULL AND disposed_at IS NULL;
         IF NOT COALESCE(OLD.newest_at < now() - make_interval(days => rule.period_days), false)

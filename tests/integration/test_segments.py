@@ -246,6 +246,22 @@ def test_a_rule_that_cannot_be_is_refused(trail: Trail, arguments: tuple[Any, ..
     assert trail.count(action="audit_retention.defined") == 0
 
 
+def test_a_rule_that_nobody_has_put_on_record_lets_nothing_go(trail: Trail) -> None:
+    trail.write(5, "audit_event.read")
+    number = trail.sealed(EventClass.READ)
+    with trail.service.begin() as thief:
+        thief.execute(
+            text(
+                "INSERT INTO audit_retention (id, class, period_days, reason, defined_by)"
+                " VALUES (gen_random_uuid(), 'read', 1, 'none', 'user:nobody')"
+            )
+        )
+    [outcome] = trail.retain()
+    assert (outcome.segment, outcome.became) == (number, "waits")
+    assert "no rule lets it go" in outcome.says
+    assert any("is not as an event has put it on record" in what for _, what in trail.findings())
+
+
 def test_what_a_sink_has_not_got_stays_and_what_it_asks_for_again_is_said_to_have_gone(trail: Trail) -> None:
     trail.write(5, "audit_event.read")
     number = trail.sealed(EventClass.READ)
