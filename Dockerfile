@@ -8,7 +8,8 @@ ARG PYTHON_IMAGE
 FROM ${COMPILER_IMAGE:-GIVE_BUILD_ARG_COMPILER_IMAGE_BY_DIGEST} AS launch
 USER 0:0
 WORKDIR /build
-COPY provider/holdfast/dataplane/agent/launch.c provider/holdfast/dataplane/agent/mask.h ./
+COPY provider/holdfast/dataplane/agent/launch.c ./
+COPY provider/holdfast/dataplane/agent/mask.h ./
 RUN cc -static -Os -Wall -o launch launch.c
 
 FROM ${PYTHON_IMAGE:-GIVE_BUILD_ARG_PYTHON_IMAGE_BY_DIGEST} AS python

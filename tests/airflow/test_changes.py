@@ -48,7 +48,7 @@ def sql(place: Installation) -> Iterator[Any]:
 def events(sql: Any, target_type: str, target: str, *actions: str) -> list[dict[str, Any]]:
     """Return the events about a target, oldest first."""
     rows = sql(
-        "SELECT content FROM holdfast.audit_event WHERE target_type = :kind AND target_id = :name ORDER BY id",
+        "SELECT content FROM holdfast.audit_event WHERE target_type = :kind AND target_id = :name ORDER BY recorded_at, id",
         kind=target_type,
         name=target,
     )
