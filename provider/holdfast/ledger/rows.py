@@ -119,10 +119,13 @@ _ENTRY = f"""
     '{_BEFORE_COMMITMENT}' || encode(e.commitment, 'hex') || '","event":"' || e.id || '","format":"{FORMAT}","index":' || l.index
     || ',"recorded_at":"' || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || 'Z"}}'
 """
+# LATERAL with OFFSET: each event by its index, however many there are; a join would be planned as a scan of all of them for each part.
 _ROWS = f"""
     SELECT l.index, e.id::text, convert_to({_ENTRY}, 'UTF8'), convert_to(e.content, 'UTF8'), e.salt, s.class,
     {", ".join(f"e.{name}" for name in _COLUMNS)}
-    FROM ledger_leaf l LEFT JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment
+    FROM ledger_leaf l LEFT JOIN LATERAL (
+        SELECT * FROM audit_event a WHERE a.id = l.event_id AND a.segment = l.segment OFFSET 0
+    ) e ON true
     LEFT JOIN audit_segment s ON s.segment = l.segment
     WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """  # noqa: S608 - our own names
