@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.debian import require
+from tests.support.secret_forms import written_forms
 
 SOURCE = Path(__file__).parents[2] / "provider" / "holdfast" / "dataplane" / "agent" / "launch.c"
 SECRET = 'canary/of a "step\'s" secret+é🙂'
@@ -56,17 +56,7 @@ def said(launch: Launch, content: bytes, *cuts: int, **secrets: str) -> bytes:
 
 def forms(secret: str) -> list[bytes]:
     """Return a secret as it may be written."""
-    raw = secret.encode()
-    texts = [
-        secret,
-        quote(secret, safe=""),
-        quote(secret),
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        json.dumps(json.dumps(secret)[1:-1])[1:-1],
-        raw.hex(),
-    ]
-    return [text.encode() for text in texts]
+    return [form.encode() for form in written_forms(secret)]
 
 
 @pytest.mark.parametrize("number", range(7))

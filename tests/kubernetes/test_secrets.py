@@ -6,7 +6,6 @@ import base64
 import json
 import re
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from demo.platform import PROJECT
@@ -14,6 +13,7 @@ from demo.platform import PROJECT
 from holdfast.dataplane.kubernetes.cluster import Cluster as ClusterApi
 from tests.support.airflow import Installation
 from tests.support.kubernetes.data_plane import DataPlane
+from tests.support.secret_forms import written_forms
 
 CANARY = 'canary/of a "step\'s" secret+é'
 DAG = "curious"
@@ -25,13 +25,7 @@ def forms(secret: str) -> set[str]:
     # Base64 looks in one of three ways, depending on what stands before; its first and last characters depend on neighbours.
     shifted = {base64.b64encode(b"\0" * before + raw).decode()[4:-4] for before in range(3)}
     return {
-        secret,
-        quote(secret, safe=""),
-        quote(secret),
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        json.dumps(json.dumps(secret)[1:-1])[1:-1],
-        raw.hex(),
+        *written_forms(secret),
         *shifted,
         *(form.replace("+", "-").replace("/", "_") for form in shifted),
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli.session import Reason, direct_caller, group, session_of
+from holdfast.cli.session import Reason, direct_caller, group, service_database, session_of
 from holdfast.cli.show import columns
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def status(context: typer.Context) -> None:
     from holdfast.export.cursor import sinks_of
     from holdfast.wire.export import ExportStatus
 
-    with _database() as engine:
+    with service_database() as engine:
         found = ExportStatus(sinks=sinks_of(engine))
     session_of(context).present.rows(found.sinks, _STATUS, found.model_dump(mode="json"))
 
@@ -144,7 +144,7 @@ def dead_letters(
 
     present = session_of(context).present
     if not is_replayed:
-        with _database() as engine:
+        with service_database() as engine:
             found = DeadLetters(items=dead_letters_of(engine, sink, is_open=not is_all))
         present.rows(found.items, _LETTERS, found.model_dump(mode="json"))
         return
@@ -166,14 +166,14 @@ def dead_letters(
 @commands.command()
 def pause(context: typer.Context, sink: SinkName, reason: Reason = "") -> None:
     """Let a sink get no events until it is resumed; none is lost."""
-    with _database() as engine:
+    with service_database() as engine:
         session_of(context).present.record(_operations(engine).pause(sink, reason))
 
 
 @commands.command()
 def resume(context: typer.Context, sink: SinkName, reason: Reason = "") -> None:
     """Let a paused sink get events again, from where it was."""
-    with _database() as engine:
+    with service_database() as engine:
         session_of(context).present.record(_operations(engine).resume(sink, reason))
 
 
@@ -193,18 +193,6 @@ def _operations(engine: "Engine") -> "Operations":
 
 
 @contextmanager
-def _database(pool_size: int = 2) -> "Iterator[Engine]":
-    from holdfast.settings import DatabaseSettings
-    from holdfast.store.engine import open_engine
-
-    engine = open_engine(DatabaseSettings.load().database_url.get_secret_value(), pool_size=pool_size)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-@contextmanager
 def _opened() -> Iterator[_Export]:
     from holdfast.export.config import read_sinks
     from holdfast.settings import ExportSettings, LedgerSettings
@@ -212,7 +200,7 @@ def _opened() -> Iterator[_Export]:
     sinks = read_sinks(ExportSettings.load().export_sinks)
     log = LedgerSettings.load().log()
     # Of each sink one connection keeps the turn, and another works.
-    with _database(2 * len(sinks) + 1) as engine:
+    with service_database(2 * len(sinks) + 1) as engine:
         yield _Export(engine, sinks, log)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli.session import Reason, direct_caller, group, session_of
+from holdfast.cli.session import Reason, direct_caller, engine_at, group, service_database, session_of
 from holdfast.cli.show import columns
 from holdfast.core.audit import EventClass
 
@@ -87,15 +87,10 @@ def segments(context: typer.Context) -> None:
     """List the segments of the audit trail: what each holds, what happens to it next, and why."""
     from holdfast.ledger.segments import segments_of
     from holdfast.service.refusals import translate
-    from holdfast.settings import DatabaseSettings
-    from holdfast.store.engine import open_engine, read_only
+    from holdfast.store.engine import read_only
 
-    engine = open_engine(DatabaseSettings.load().database_url.get_secret_value(), pool_size=1)
-    try:
-        with translate(), read_only(engine) as connection:
-            found = segments_of(connection)
-    finally:
-        engine.dispose()
+    with translate(), service_database() as engine, read_only(engine) as connection:
+        found = segments_of(connection)
     session_of(context).present.rows(found.segments, _SEGMENTS, found.model_dump(mode="json"))
 
 
@@ -123,14 +118,9 @@ def keep(
     """
     from holdfast.ops.segments import define_retention
     from holdfast.service.transaction import Transactions
-    from holdfast.settings import DatabaseSettings
-    from holdfast.store.engine import open_engine
 
-    engine = open_engine(DatabaseSettings.load().database_url.get_secret_value(), pool_size=1)
-    try:
+    with service_database() as engine:
         rule = define_retention(Transactions(engine, direct_caller()), event_class, days, quota, reason)
-    finally:
-        engine.dispose()
     session_of(context).present.record(rule)
 
 
@@ -163,12 +153,8 @@ def disposing() -> "Iterator[Retention]":
     """Yield what disposes of audit events, by the disposer's login."""
     from holdfast.ops.segments import Retention, check_login
     from holdfast.settings import DisposerSettings, LedgerSettings
-    from holdfast.store.engine import open_engine
 
     log = LedgerSettings.load().log()
-    engine = open_engine(DisposerSettings.load().disposer_url.get_secret_value(), pool_size=2)
-    try:
+    with engine_at(DisposerSettings.load().disposer_url) as engine:
         check_login(engine)
         yield Retention(engine, log, direct_caller())
-    finally:
-        engine.dispose()

@@ -15,6 +15,9 @@ from holdfast.cli.show import Output, Presenter
 from holdfast.core.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+    from sqlalchemy import Engine
+
     from holdfast.core.access import Caller
     from holdfast.ports import Governance
 
@@ -96,6 +99,27 @@ def _token() -> str:
     if not token.strip().isascii() or not token.strip().isprintable():
         raise InvalidRequest(f"the token in {_TOKEN} holds a character that no token has", remedy="Copy it again")
     return token.strip()
+
+
+@contextmanager
+def engine_at(url: "SecretStr", pool_size: int = 2) -> "Iterator[Engine]":
+    """Yield an engine of a login of the governance database, and give its connections back."""
+    from holdfast.store.engine import open_engine
+
+    engine = open_engine(url.get_secret_value(), pool_size=pool_size)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def service_database(pool_size: int = 2) -> "Iterator[Engine]":
+    """Yield an engine of the service's login, where a command needs nothing else of the service."""
+    from holdfast.settings import DatabaseSettings
+
+    with engine_at(DatabaseSettings.load().database_url, pool_size) as engine:
+        yield engine
 
 
 def direct_caller() -> "Caller":

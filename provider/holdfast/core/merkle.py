@@ -6,7 +6,7 @@ Source: RFC 9162 section 2.1; the trees and proofs are those of RFC 6962, too.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -57,6 +57,12 @@ class Frontier:
             yield level, index, found
         self.hashes.append(found)
         self.size += 1
+
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Add leaves by their hashes, where nobody wants the nodes that are full by them."""
+        for leaf in leaves:
+            for _ in self.append(leaf):
+                pass
 
     def root(self) -> bytes:
         """Return the hash of the whole tree."""

@@ -10,11 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from holdfast.core.audit import EventClass
+from holdfast.core.tiles import WIDTH
 
 FULL_EVENTS = 1_000_000
 FULL_DAYS = 90
-BUNDLE = 256
-"""Entries that the log writes together: those of the last bundle are read once more until it is full."""
 WITH_QUOTA = frozenset({EventClass.DENIAL, EventClass.LOGIN, EventClass.READ})
 """Classes that may have a quota: people without any right to change something can cause their events, as many as they like."""
 
@@ -176,7 +175,8 @@ def _why_not_yet(rule: Rule, younger: int) -> str:
 
 
 def _obstacles(last_index: int, published: int, sinks: Mapping[str, int]) -> Iterator[str]:
-    if last_index >= published - published % BUNDLE:
+    # Entries are written in bundles, and those of the last one are read once more until it is full.
+    if last_index >= published - published % WIDTH:
         yield "the log still needs its last events"
     for name, cursor in sorted(sinks.items()):
         if cursor <= last_index:

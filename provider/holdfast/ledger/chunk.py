@@ -71,8 +71,7 @@ def look_at(log: Place, engine: Engine | None, begin: int, end: int, sizes: Sequ
             seen.subtrees = [*tops.hashes, *within]
             break
         full.append(levels[-1][0])
-        for _ in tops.append(levels[-1][0]):
-            pass
+        tops.extend(levels[-1])
         seen.subtrees = tops.hashes
     if full and seen.size == end - begin:
         compare_tile(log, Tile(1, begin // CHUNK, len(full)), b"".join(full), seen.found)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from holdfast.core.audit import AuditAction
 from holdfast.core.digest import text_of
 from holdfast.core.merkle import Frontier
+from holdfast.ledger.segments import rule_of
 from holdfast.wire.ledger import AuditRetention
 
 Found = Callable[[int | None, str], None]
@@ -117,7 +118,7 @@ def compare_rules(engine: Engine, found: Found) -> None:
     """Tell rules of retention that no event has put on record as they are, and those on record that are not there any more."""
     with _snapshot(engine) as connection:
         rows = [
-            (row.event_class, row.reason, row.defined_by, rule_content(row.id, _rule(row)))
+            (row.event_class, row.reason, row.defined_by, rule_content(row.id, rule_of(row)))
             for row in connection.execute(_RULES)
         ]
         events = _disposal_events(connection, [AuditAction.AUDIT_RETENTION_DEFINED.value])
@@ -160,10 +161,6 @@ def _said(content: str | None) -> dict[str, Any]:
 def _content(said: Mapping[str, Any]) -> dict[str, Any]:
     content = said.get("content")
     return content if isinstance(content, dict) else {}
-
-
-def _rule(row: Any) -> AuditRetention:
-    return AuditRetention(**{name: getattr(row, name) for name in AuditRetention.model_fields})
 
 
 _ERASURES = text(

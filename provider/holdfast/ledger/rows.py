@@ -114,7 +114,7 @@ def _columns_unlike(content: bytes, identity: str, its_class: str | None, shown:
 _STAY = text("LOCK TABLE audit_event IN ACCESS SHARE MODE")
 _BEFORE_COMMITMENT = '{"commitment":"sha256:'
 _COMMITMENT = slice(len(_BEFORE_COMMITMENT), len(_BEFORE_COMMITMENT) + 64)
-# `core.leaf.leaf_entry` as PostgreSQL writes it: of many rows it costs a third of what their values cost on their way into Python.
+# `core.leaf.leaf_entry` as PostgreSQL writes it: a text costs less on its way into Python than the values it is made of.
 _ENTRY = f"""
     '{_BEFORE_COMMITMENT}' || encode(e.commitment, 'hex') || '","event":"' || e.id || '","format":"{FORMAT}","index":' || l.index
     || ',"recorded_at":"' || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || 'Z"}}'

@@ -30,24 +30,12 @@ def segments_of(connection: Connection) -> AuditSegments:
 
 def retention_of(connection: Connection) -> list[AuditRetention]:
     """Return how long each class is kept that has a rule."""
-    return [
-        AuditRetention(
-            event_class=EventClass(row.event_class),
-            period_days=row.period_days,
-            quota=row.quota,
-            reason=row.reason,
-            defined_by=row.defined_by,
-            defined_at=row.defined_at,
-        )
-        for row in _RETENTION.all(connection)
-    ]
+    return [rule_of(row) for row in _RETENTION.all(connection)]
 
 
-def decisions_of(connection: Connection) -> list[tuple[AuditSegment, Decision]]:
-    """Return what happens next to each segment that is still there."""
-    rows = _SEGMENTS.all(connection)
-    shown = {row.segment: row for row in rows}
-    return [(_shown(shown[one.number], one), one) for one in _decided(connection, rows, retention_of(connection))]
+def rule_of(row: Any) -> AuditRetention:
+    """Return the rule that a row of `audit_retention` is."""
+    return AuditRetention(**{name: getattr(row, name) for name in AuditRetention.model_fields})
 
 
 def disposed_between(connection: Connection, begin: int, end: int) -> dict[int, int]:
@@ -82,8 +70,7 @@ def leaves_of(connection: Connection, log: Place, number: int) -> tuple[int, byt
                     remedy="`holdfast audit verify` says what else is not as it was; the segment stays until then",
                     details={"index": row.index},
                 )
-            for _ in tree.append(found):
-                pass
+            tree.extend([found])
         after = rows[-1].index
     return tree.size, tree.root()
 

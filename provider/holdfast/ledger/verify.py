@@ -192,10 +192,7 @@ class Verification:
 
     def _go_on_disposed(self, gone: Mapping[int, Sequence[bytes]]) -> None:
         for segment, leaves in gone.items():
-            tree = self._gone.setdefault(segment, Frontier())
-            for leaf in leaves:
-                for _ in tree.append(leaf):
-                    pass
+            self._gone.setdefault(segment, Frontier()).extend(leaves)
 
     def _outside(self) -> list[tuple[int, str, bytes]]:
         """Return the checkpoints that were brought from outside, in order."""

@@ -14,10 +14,10 @@ from holdfast.core.access import Caller, Permission
 from holdfast.core.audit import AuditAction, EventClass
 from holdfast.core.digest import text_of
 from holdfast.core.errors import HoldfastError, InvalidRequest, NotFound, StateConflict, Unavailable
-from holdfast.core.segments import WITH_QUOTA, Decision, Step
+from holdfast.core.segments import WITH_QUOTA, Step
 from holdfast.ledger.disposals import rule_content
 from holdfast.ledger.place import Place
-from holdfast.ledger.segments import decisions_of, leaves_of, retention_of
+from holdfast.ledger.segments import leaves_of, retention_of, segments_of
 from holdfast.service.event import event_row, new_id
 from holdfast.service.refusals import translate
 from holdfast.service.transaction import Change, Probe, Transactions, no_probe
@@ -53,15 +53,13 @@ class Retention:
         """
         for step, act in ((Step.CLOSE, self._close), (Step.SEAL, self._seal), (Step.DISPOSE, self._dispose)):
             with translate(), read_only(self.engine) as connection:
-                due = [(segment, decision) for segment, decision in decisions_of(connection) if decision.step is step]
-            for segment, decision in due:
-                yield self._outcome(segment, decision, act)
+                due = [segment for segment in segments_of(connection).segments if segment.next is step]
+            for segment in due:
+                yield self._outcome(segment, step, act)
 
-    def _outcome(
-        self, segment: AuditSegment, decision: Decision, act: Callable[[AuditSegment, Decision], str]
-    ) -> SegmentOutcome:
+    def _outcome(self, segment: AuditSegment, step: Step, act: Callable[[AuditSegment], str]) -> SegmentOutcome:
         try:
-            became, says = "done", act(segment, decision)
+            became, says = "done", act(segment)
         except StateConflict as conflict:
             became, says = "waits", conflict.message
         except HoldfastError as error:
@@ -69,15 +67,15 @@ class Retention:
                 raise
             became, says = "refused", str(error)
         return SegmentOutcome(
-            segment=segment.segment, event_class=segment.event_class, step=decision.step, became=became, says=says
+            segment=segment.segment, event_class=segment.event_class, step=step, became=became, says=says
         )
 
-    def _close(self, segment: AuditSegment, decision: Decision) -> str:
+    def _close(self, segment: AuditSegment) -> str:
         with self._transaction() as connection:
             _CLOSE.all(connection, {"class": segment.event_class.value})
-        return decision.why
+        return segment.why
 
-    def _seal(self, segment: AuditSegment, _decision: Decision) -> str:
+    def _seal(self, segment: AuditSegment) -> str:
         with self._transaction() as connection:
             count, root = leaves_of(connection, self.log, segment.segment)
             row = _SEAL.one(connection, {"segment": segment.segment, "count": count, "root": root})
@@ -94,7 +92,7 @@ class Retention:
             self.probe("sealed")
         return f"{count} events, each as it is in the log"
 
-    def _dispose(self, segment: AuditSegment, decision: Decision) -> str:
+    def _dispose(self, segment: AuditSegment) -> str:
         with self._transaction() as connection:
             [rule] = [one for one in retention_of(connection) if one.event_class is segment.event_class]
             content = {
@@ -105,12 +103,12 @@ class Retention:
                 "rule": rule.model_dump(mode="json", exclude={"event_class"}),
             }
             certificate = self._record(
-                connection, AuditAction.AUDIT_SEGMENT_DISPOSED, segment.segment, content, reason=decision.why
+                connection, AuditAction.AUDIT_SEGMENT_DISPOSED, segment.segment, content, reason=segment.why
             )
             self.probe("certified")
             _DISPOSE.all(connection, {"segment": segment.segment, "certificate": certificate})
             self.probe("disposed")
-        return f"{segment.count} events have gone: {decision.why}"
+        return f"{segment.count} events have gone: {segment.why}"
 
     def erase(self, event: UUID, reason: str) -> ErasedEvent:
         """Erase what an event says and about whom; its id, time, action and commitment stay, and so does every proof.

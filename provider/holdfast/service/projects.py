@@ -36,7 +36,7 @@ _UNDER_WAY = (RunState.CREATED, RunState.QUEUED, RunState.RUNNING)
 def _check_free(change: Change, namespace: str) -> None:
     """Return when no other Project has the namespace: Runs in it could read its secrets, and each would take the other's pods for strangers."""
     # One at a time: two that look at once would both find it free.
-    change.connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("holdfast.projects.namespace"))))
+    change.serialise("namespace", namespace)
     found = change.connection.scalar(
         select(ProjectRow.name).where(ProjectRow.namespace == namespace, ProjectRow.archived_at.is_(None)).limit(1)
     )

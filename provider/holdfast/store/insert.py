@@ -4,8 +4,9 @@ SQLAlchemy compiles an INSERT of several rows anew each time, and psycopg's exec
 written out here, once for each number of rows up to a few; PostgreSQL plans each of them once, too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Insert, TextClause, bindparam, insert, text
@@ -52,10 +53,20 @@ def numbered(rows: Sequence[dict[str, Any]], prefix: str = "row") -> dict[str, A
     return {f"{prefix}{number}_{name}": value for number, row in enumerate(rows) for name, value in row.items()}
 
 
-def written_out(table: type[Table], columns: tuple[str, ...], count: int, prefix: str = "row") -> str:
-    """Return the INSERT of so many rows with these columns."""
-    rows = (f"({', '.join(f':{prefix}{number}_{name}' for name in columns)})" for number in range(count))
-    return f"INSERT INTO {table.__table__} ({', '.join(columns)}) VALUES {', '.join(rows)}"  # noqa: S608 - our own names
+def written_out(
+    table: type[Table],
+    columns: tuple[str, ...],
+    count: int,
+    prefix: str = "row",
+    computed: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the INSERT of so many rows with these columns, and more whose values are SQL; `{row}` there begins a row's parameters."""
+    rows = []
+    for row in (f"{prefix}{number}" for number in range(count)):
+        values = [*(f":{row}_{name}" for name in columns), *(sql.format(row=row) for sql in computed.values())]
+        rows.append(f"({', '.join(values)})")
+    names = ", ".join((*columns, *computed))
+    return f"INSERT INTO {table.__table__} ({names}) VALUES {', '.join(rows)}"  # noqa: S608 - our own names
 
 
 @cache

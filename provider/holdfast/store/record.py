@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from holdfast.core.audit import class_of
-from holdfast.store.insert import TOGETHER, numbered
+from holdfast.store.insert import TOGETHER, numbered, written_out
 from holdfast.store.prepared import Prepared
 from holdfast.store.tables import AuditEventRow, IdempotencyReplyRow
 
@@ -37,14 +37,10 @@ _KEEP = (
 _REPLY = Prepared(text(_KEEP))
 
 
-_SEGMENT = "(SELECT segment FROM audit_segment WHERE class = :row{number}_class AND closed_at IS NULL)"
+_OPEN_SEGMENT = {"segment": "(SELECT segment FROM audit_segment WHERE class = :{row}_class AND closed_at IS NULL)"}
 
 
 @cache
 def _statement(columns: tuple[str, ...], count: int, *, with_reply: bool) -> Prepared:
-    rows = (
-        f"({', '.join(f':row{number}_{name}' for name in columns)}, {_SEGMENT.format(number=number)})"
-        for number in range(count)
-    )
-    events = f"INSERT INTO {AuditEventRow.__table__} ({', '.join(columns)}, segment) VALUES {', '.join(rows)}"  # noqa: S608 - our own names
+    events = written_out(AuditEventRow, columns, count, computed=_OPEN_SEGMENT)
     return Prepared(text(f"WITH kept AS ({_KEEP}) {events}" if with_reply else events))
