@@ -131,12 +131,13 @@ def test_a_short_value_is_left_and_its_name_is_not_for_the_command(launch: Launc
     assert launch("sh", "-c", "env", A=SECRET).stdout.count(b"HOLDFAST_SECRETS") == 0
 
 
-def test_a_command_ends_as_it_ends_whatever_its_children_go_on_saying(launch: Launch, program: Path) -> None:
+def test_a_command_ends_as_it_ends_whatever_its_children_go_on_saying(launch: Launch, tmp_path: Path) -> None:
     assert launch("sh", "-c", "exit 7", A=SECRET).returncode == 7
     assert launch("sh", "-c", "kill -TERM $$", A=SECRET).returncode == 128 + signal.SIGTERM
     assert launch("/nowhere/at/all", A=SECRET).returncode == 126
-    done = launch("sh", "-c", 'yes "$A" & echo $!; exit 3', A=SECRET)
-    os.kill(int(done.stdout.split()[0]), signal.SIGKILL)
+    child = tmp_path / "child"
+    done = launch("sh", "-c", f'yes "$A" & echo $! > "{child}"; exit 3', A=SECRET)
+    os.kill(int(child.read_text()), signal.SIGKILL)
     assert done.returncode == 3
     assert SECRET.encode() not in done.stdout
 
