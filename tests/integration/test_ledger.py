@@ -5,22 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from holdfast.core.errors import IntegrityViolation
 from holdfast.core.note import Checkpoint
 from holdfast.ledger import verify_proof
 from holdfast.ledger.copies import Copier
 from holdfast.ledger.keys import FileSigner, is_signed
+from holdfast.ledger.order import assign_indexes
 from holdfast.ledger.place import DirectoryPlace
 from holdfast.ledger.prove import prove_events
 from holdfast.ledger.publish import Publisher
 from holdfast.ledger.sequencer import Sequencer
+from holdfast.ledger.status import status_of
 from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform
 from holdfast.wire.project import ProjectRequest
@@ -200,3 +202,37 @@ def _no_lock_is_left(platform: Platform) -> Iterator[None]:
     yield
     with platform.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")) == 0
+
+
+def test_what_the_log_is_asked_all_the_time_costs_what_waits_and_not_what_there_is(
+    admin: GovernanceService, sequencer: Sequencer, platform: Platform, owner_sql: Any
+) -> None:
+    create(admin, 1, "copied")
+    many = text(
+        "INSERT INTO audit_event (id, project, action, initiator, target_type, target_id, outcome, content, salt, commitment)"
+        " SELECT gen_random_uuid(), project, action, initiator, target_type, target_id, outcome, content, salt, commitment"
+        " FROM (SELECT * FROM audit_event ORDER BY id DESC LIMIT 1) e, generate_series(1, :count)"
+    )
+    owner_sql.execute(many, {"count": 20_000})
+    owner_sql.commit()
+    sequencer.extend()
+    owner_sql.execute(text("ANALYZE audit_event, ledger_leaf"))
+    owner_sql.execute(many, {"count": 100})
+    owner_sql.commit()
+
+    def rows_read(ask: Callable[[Connection], Any]) -> int:
+        read = text(
+            "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE schemaname = 'holdfast'"
+        )
+        with platform.engine.connect() as connection:
+            before = connection.execute(read).scalar() or 0
+            for _ in range(8):  # the server plans the first ones by their values
+                ask(connection)
+            return int((connection.execute(read).scalar() or 0) - before) // 8
+
+    assert rows_read(status_of) < 1000
+    assert rows_read(assign_indexes) < 1000
+    assert rows_read(status_of) < 1000
+    sequencer.extend()
+    with platform.engine.connect() as connection:
+        assert status_of(connection).waiting == 0

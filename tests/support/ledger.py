@@ -71,7 +71,7 @@ def log_of(
         bundle = list(entries[start : start + WIDTH])
         files[bundle_path(start // WIDTH, len(bundle))] = packed(bundle)
     for entry in entries:
-        files.update((tile.path, content) for tile, content in edge.append(leaf_hash(entry)))
+        files.update((tile.path, content) for tile, content in edge.extend([leaf_hash(entry)]))
         if edge.size in wanted:
             notes[edge.size] = signed(
                 str(Checkpoint(signer.key.name, edge.size, edge.root())), (signer.key, signer.sign)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -71,13 +73,15 @@ def test_roots_and_proofs_follow_from_tiles(size: int, data: st.DataObject | Non
 
 def test_an_edge_that_grows_and_is_loaded_again_writes_exactly_the_trees_tiles_and_has_its_root() -> None:
     edge, there = Edge(), {}
-    for number in range(SIZE):
-        if number % 997 == 0 or number in (255, 256, 257, 65_535, 65_536, 65_537):
-            there |= dict(edge.partial())
-            assert set(tiles_of(number)) <= there.keys()
-            assert edge.root() == root(number, lambda *place: NODES[place])
-            edge = Edge.load(there.__getitem__, number)
-        there |= dict(edge.append(leaf_hash(b"%d" % number)))
+    sizes = sorted({*range(0, SIZE, 997), 1, 255, 256, 257, 65_535, 65_536, 65_537, SIZE})
+    for begin, size in pairwise(sizes):
+        there |= dict(edge.extend([leaf_hash(b"%d" % number) for number in range(begin, size)]))
+        assert edge.size == size
+        there |= dict(edge.partial())
+        assert set(tiles_of(size)) <= there.keys()
+        assert edge.root() == root(size, lambda *place: NODES[place])
+        if size % 2:
+            edge = Edge.load(there.__getitem__, size)
     assert all(content == written(tile) for tile, content in there.items())
 
 

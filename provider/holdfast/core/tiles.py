@@ -3,12 +3,12 @@
 Source: C2SP tlog-tiles.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from holdfast.core.errors import IntegrityViolation
-from holdfast.core.merkle import HASH_BYTES, Frontier, Nodes, folded, node_hash
+from holdfast.core.merkle import HASH_BYTES, Nodes, folded, full_subtrees, node_hash
 
 WIDTH = 256
 HEIGHT = 8
@@ -104,17 +104,13 @@ class Edge:
     """The right edge of a tree in tiles: all that is needed to extend it, and its root.
 
     Attributes:
+        size: number of leaves.
         levels: of each level of tiles the hashes in the one that is not full.
     """
 
     def __init__(self) -> None:
-        self._frontier = Frontier()
+        self.size = 0
         self.levels: list[list[bytes]] = [[]]
-
-    @property
-    def size(self) -> int:
-        """Number of leaves."""
-        return self._frontier.size
 
     @classmethod
     def load(cls, read: Callable[[Tile], bytes], size: int) -> "Edge":
@@ -127,21 +123,22 @@ class Edge:
                 raise IntegrityViolation(f"{tile.path} has {len(hashes)} bytes, and not {tile.width} hashes")
             made._level(level).extend(hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES))
             level += 1
-        made._frontier = Frontier.of(size, nodes_of(lambda tile: b"".join(made.levels[tile.level]), size))
+        made.size = size
         return made
 
-    def append(self, leaf: bytes) -> Iterator[tuple[Tile, bytes]]:
-        """Add a leaf by its hash and yield each tile that is full by it, with its bytes."""
-        for height, index, found in self._frontier.append(leaf):
-            if height % HEIGHT:
-                continue
-            level = height // HEIGHT
-            hashes = self._level(level)
-            hashes.append(found)
-            if len(hashes) == WIDTH:
-                content = b"".join(hashes)
-                hashes.clear()
-                yield Tile(level, index // WIDTH), content
+    def extend(self, leaves: Sequence[bytes]) -> list[tuple[Tile, bytes]]:
+        """Add leaves by their hashes and return each tile that is full by them, with its bytes."""
+        full, level, added = list[tuple[Tile, bytes]](), 0, leaves
+        while added:
+            number = self.size >> (HEIGHT * (level + 1))
+            hashes = [*self._level(level), *added]
+            whole = len(hashes) - len(hashes) % WIDTH
+            tiles = [hashes[at : at + WIDTH] for at in range(0, whole, WIDTH)]
+            full += [(Tile(level, index), b"".join(tile)) for index, tile in enumerate(tiles, number)]
+            self.levels[level] = hashes[whole:]
+            added, level = [levels_of(tile)[-1][0] for tile in tiles], level + 1
+        self.size += len(leaves)
+        return full
 
     def partial(self) -> Iterator[tuple[Tile, bytes]]:
         """Yield the tiles that are not full, with their bytes."""
@@ -151,7 +148,11 @@ class Edge:
 
     def root(self, *after: bytes) -> bytes:
         """Return the hash of the whole tree, or of one that goes on with full subtrees, the largest first, of which each fits behind it."""
-        return folded([*self._frontier.hashes, *after])
+        subtrees = list[bytes]()
+        for hashes in reversed(self.levels):
+            nodes = levels_of(hashes)
+            subtrees += [nodes[level][index] for level, index in full_subtrees(0, len(hashes))]
+        return folded([*subtrees, *after])
 
     def _level(self, level: int) -> list[bytes]:
         if level == len(self.levels):

@@ -27,13 +27,14 @@ def assign_indexes(connection: Connection, limit: int = BATCH) -> int:
 
 
 _SERVER = "(SELECT system_identifier FROM pg_control_system())"
-_NOT_TAKEN = "NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id)"
 # Across segments the database does not keep ids apart. Whoever writes one twice has one event in the log, and a stray one.
+# LATERAL with OFFSET: each one by the leaves' index, however many there are; NOT EXISTS would be planned as a scan of the whole log.
 _FOUND = """
     found AS MATERIALIZED (
         SELECT xid, id, segment FROM (
             SELECT *, row_number() OVER (PARTITION BY id ORDER BY xid, segment) AS time FROM due
-        ) d WHERE time = 1
+        ) d LEFT JOIN LATERAL (SELECT true AS is_taken FROM ledger_leaf l WHERE l.event_id = d.id OFFSET 0) l ON true
+        WHERE time = 1 AND is_taken IS NULL
     )
 """
 _WRITTEN = """
@@ -50,7 +51,7 @@ _ASSIGN = Prepared(
         due AS MATERIALIZED (
             SELECT e.xid, e.id, e.segment FROM audit_event e
             WHERE (e.xid, e.id) > ((SELECT cursor_xid FROM head), (SELECT cursor_event FROM head))
-            AND e.xid < pg_snapshot_xmin(pg_current_snapshot()) AND {_NOT_TAKEN}
+            AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
             ORDER BY e.xid, e.id LIMIT :limit
         ), {_FOUND}, {_WRITTEN}, last AS (SELECT xid, id FROM due ORDER BY xid DESC, id DESC LIMIT 1), moved AS (
             UPDATE ledger_head SET size = ledger_head.size + (SELECT count(*) FROM found),
@@ -65,7 +66,8 @@ _ASSIGN_RESTORED = Prepared(
         f"""
         WITH head AS MATERIALIZED (SELECT size FROM ledger_head),
         due AS MATERIALIZED (
-            SELECT '0'::xid8 AS xid, e.id, e.segment FROM audit_event e WHERE {_NOT_TAKEN} ORDER BY e.id LIMIT :limit
+            SELECT '0'::xid8 AS xid, e.id, e.segment FROM audit_event e
+            WHERE NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id) ORDER BY e.id LIMIT :limit
         ), {_FOUND}, taken AS (SELECT count(*) AS count FROM found), {_WRITTEN}, moved AS (
             UPDATE ledger_head SET size = ledger_head.size + taken.count,
             server = CASE WHEN taken.count < :limit THEN {_SERVER} ELSE server END,

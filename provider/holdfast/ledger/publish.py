@@ -101,9 +101,8 @@ class Publisher:
         for start in range(0, len(entries), WIDTH):
             bundle = entries[start : start + WIDTH]
             files[bundle_path((begin + start) // WIDTH, len(bundle))] = packed(bundle)
-        for entry in entries[edge.size - begin :]:
-            files.update((tile.path, content) for tile, content in edge.append(leaf_hash(entry)))
-        files.update((tile.path, content) for tile, content in edge.partial())
+        full = edge.extend([leaf_hash(entry) for entry in entries[edge.size - begin :]])
+        files.update((tile.path, content) for tile, content in [*full, *edge.partial()])
         self._log.write(files)
 
     def _entries(self, begin: int, end: int) -> list[bytes]:
@@ -148,7 +147,11 @@ _KEEP = Prepared(
 )
 _LEAVES = Prepared(
     text(
-        "SELECT l.index, e.id, e.recorded_at, e.commitment FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment"
-        " WHERE l.index >= :begin AND l.index < :end ORDER BY l.index"
+        # LATERAL with OFFSET: each event by its index, however large the log is.
+        """
+        SELECT l.index, e.id, e.recorded_at, e.commitment FROM ledger_leaf l, LATERAL (
+            SELECT id, recorded_at, commitment FROM audit_event e WHERE e.id = l.event_id AND e.segment = l.segment OFFSET 0
+        ) e WHERE l.index >= :begin AND l.index < :end ORDER BY l.index
+        """
     )
 )

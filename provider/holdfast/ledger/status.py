@@ -10,37 +10,45 @@ PROOF_AGE_LIMIT_S = 60
 
 def status_of(connection: Connection, limit_s: int = PROOF_AGE_LIMIT_S) -> LedgerStatus:
     """Return how far the log has come, and whether an event waits longer than it may. An alert and a metric ask for the same."""
-    row = _STATUS.one(connection)
-    age_s = round(float(row.age or 0), 3)
+    head = _HEAD.one(connection)
+    found = _WAITING.one(
+        connection, {"xid": str(head.cursor_xid), "event": head.cursor_event, "published": head.published}
+    )
+    age_s = round(float(found.age or 0), 3)
     return LedgerStatus(
-        size=row.size,
-        published=row.published,
-        checkpoint_at=row.checkpoint_at,
-        waiting=row.waiting,
+        size=head.size,
+        published=head.published,
+        checkpoint_at=head.signed_at,
+        waiting=found.waiting,
         proof_age_s=age_s,
         limit_s=limit_s,
         is_behind=age_s > limit_s,
     )
 
 
-# What has no index comes after the cursor; what has one and is not published, after the last checkpoint.
-_STATUS = Prepared(
+_HEAD = Prepared(
     text(
         """
-        WITH head AS MATERIALIZED (SELECT size, cursor_xid, cursor_event FROM ledger_head),
-        last AS MATERIALIZED (SELECT size, signed_at FROM ledger_checkpoint ORDER BY size DESC LIMIT 1),
-        waiting AS (
+        SELECT h.size, h.cursor_xid, h.cursor_event, COALESCE(c.size, 0) AS published, c.signed_at,
+        set_config('enable_seqscan', 'off', true)
+        FROM ledger_head h LEFT JOIN (SELECT size, signed_at FROM ledger_checkpoint ORDER BY size DESC LIMIT 1) c ON true
+        """
+    )
+)
+# What has no index comes after the cursor; what has one and is not published, after the last checkpoint. However large the log is, only
+# these are looked at: with no sequential scans for the rest of the transaction, and each one looked up by LATERAL with OFFSET.
+_WAITING = Prepared(
+    text(
+        """
+        SELECT count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(recorded_at)) AS age FROM (
             SELECT e.recorded_at FROM audit_event e
-            WHERE (e.xid, e.id) > ((SELECT cursor_xid FROM head), (SELECT cursor_event FROM head))
-            AND NOT EXISTS (SELECT FROM ledger_leaf l WHERE l.event_id = e.id)
+            LEFT JOIN LATERAL (SELECT true AS is_taken FROM ledger_leaf l WHERE l.event_id = e.id OFFSET 0) l ON true
+            WHERE (e.xid, e.id) > (CAST(:xid AS xid8), CAST(:event AS uuid)) AND is_taken IS NULL
             UNION ALL
-            SELECT e.recorded_at FROM ledger_leaf l JOIN audit_event e ON e.id = l.event_id AND e.segment = l.segment
-            WHERE l.index >= COALESCE((SELECT size FROM last), 0)
-        )
-        SELECT head.size, COALESCE(last.size, 0) AS published, last.signed_at AS checkpoint_at,
-        (SELECT count(*) FROM waiting) AS waiting,
-        (SELECT EXTRACT(EPOCH FROM clock_timestamp() - min(recorded_at)) FROM waiting) AS age
-        FROM head LEFT JOIN last ON true
+            SELECT e.recorded_at FROM ledger_leaf l, LATERAL (
+                SELECT recorded_at FROM audit_event e WHERE e.id = l.event_id AND e.segment = l.segment OFFSET 0
+            ) e WHERE l.index >= :published
+        ) w
         """
     )
 )

@@ -160,8 +160,7 @@ class Verification:
 
     def _go_on(self, edge: Edge, chunk: Chunk) -> None:
         """Add a full chunk to the tree over chunks, whose tiles are the log's from the second level on."""
-        [root] = chunk.subtrees
-        for tile, content in edge.append(root):
+        for tile, content in edge.extend(chunk.subtrees):
             compare_tile(self._log, Tile(tile.level + 2, tile.index, tile.width), content, self._found)
 
     def _compare_partial(self, edge: Edge, size: int) -> None:
