@@ -25,6 +25,24 @@ def test_an_id_is_a_uuid7_that_sorts_by_time(unix_ms: int, random: bytes) -> Non
         assert ids.uuid7(unix_ms - 1, b"\xff" * 10) < identity
 
 
+@given(st.lists(st.tuples(st.integers(-3, 3), st.binary(min_size=10, max_size=10)), min_size=1, max_size=50))
+def test_ids_of_one_maker_sort_as_they_were_made_also_while_its_clock_is_set_back(
+    steps: list[tuple[int, bytes]],
+) -> None:
+    unix_ms, last = 1_800_000_000_000, ids.uuid7(1_800_000_000_000, b"\xff" * 10)
+    for step, random in steps:
+        unix_ms += step
+        identity = ids.uuid7_after(last, unix_ms, random)
+        assert identity > last
+        assert (identity.version, identity.variant) == (7, uuid.RFC_4122)
+        last = identity
+
+
+def test_a_clock_that_was_far_ahead_is_believed_again() -> None:
+    ahead = ids.uuid7(1_800_000_020_000, bytes(10))
+    assert ids.uuid7_after(ahead, 1_800_000_000_000, bytes(10)).int >> 80 == 1_800_000_000_000
+
+
 @given(st.lists(st.sampled_from(list(R)), max_size=30))
 def test_no_walk_leaves_a_terminal_state_and_unknown_is_left_through_reconciling(walk: list[R]) -> None:
     state = R.CREATED

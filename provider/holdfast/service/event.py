@@ -1,6 +1,7 @@
 """An audit event as it is stored, and events that belong to no change of ours: denied calls, log-ins, what others change."""
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,16 +11,24 @@ from sqlalchemy import Engine
 
 from holdfast.core.access import Caller
 from holdfast.core.audit import SALT_SIZE_BYTES, AuditAction, Outcome, commitment
-from holdfast.core.ids import uuid7
+from holdfast.core.ids import uuid7_after
 from holdfast.service.refusals import translate
 from holdfast.store.record import write_record
 from holdfast.wire.canonical import event_bytes
 from holdfast.wire.types import Page
 
 
+class _Made(threading.local):
+    last = UUID(int=0)
+
+
+_MADE = _Made()
+
+
 def new_id() -> UUID:
-    """Return a fresh identifier."""
-    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+    """Return a fresh identifier, which sorts behind all that this thread has made before: events of one change keep their order."""
+    _MADE.last = uuid7_after(_MADE.last, time.time_ns() // 1_000_000, os.urandom(10))
+    return _MADE.last
 
 
 def event_row(
