@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.observability import stats
 from pydantic import ValidationError
 
 from holdfast.core.errors import HoldfastError, InvalidRequest, StateConflict, Unavailable
 from holdfast.dataplane.plane import StepCanceled, StepFailed
+from holdfast.dataplane.record import ending_of
 
+RUN_FAILURES = "holdfast.run_failures"
+"""A counter of Airflow's metrics, with the label `error_class`."""
 RETRIED: tuple[type[HoldfastError], ...] = (StateConflict, Unavailable)
 
 
@@ -28,6 +32,17 @@ def task_errors() -> Iterator[None]:
     except StepCanceled as canceled:
         # Airflow has decided already what becomes of the task; only where its worker shuts down, a retry is left to it.
         raise _end(str(canceled), retried=True) from None
+
+
+@contextmanager
+def run_errors() -> Iterator[None]:
+    """Turn errors as `task_errors` does, and count each failure of a Run's task by its error class, as Airflow's metrics are set up."""
+    with task_errors():
+        try:
+            yield
+        except (HoldfastError, StepFailed) as error:
+            stats.incr(RUN_FAILURES, tags={"error_class": str(ending_of(error).error_class)})
+            raise
 
 
 def _end(message: str, *, retried: bool) -> AirflowException:

@@ -64,11 +64,11 @@ class RunningOperator(HoldfastOperator):
     ) -> Any:
         """Go on with a Run whose pod has moved on while this task was deferred."""
         from holdfast.core.run import RunState
-        from holdfast_provider._errors import task_errors
+        from holdfast_provider._errors import run_errors
         from holdfast_provider.triggers.run import EXPIRED
 
         hook = self.hook()
-        with task_errors(), hook.get_conn() as governance:
+        with run_errors(), hook.get_conn() as governance:
             found = governance.runs.get(project, UUID(run))
             if found.state is RunState.SUCCEEDED:
                 # The reconciler has come before.
@@ -266,11 +266,11 @@ class RunOperator(RunningOperator):
 
     def execute(self, context: Any) -> str:
         """Execute the Run of this try and return its id."""
-        from holdfast_provider._errors import task_errors
+        from holdfast_provider._errors import run_errors
         from holdfast_provider.binding import bind
 
         hook = self.hook()
-        with task_errors(), hook.get_conn() as governance:
+        with run_errors(), hook.get_conn() as governance:
             project = hook.project(self.project)
             request = bind(
                 context,
