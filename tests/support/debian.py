@@ -14,7 +14,7 @@ def require(commands: dict[str, str]) -> None:
     """Return when every command is there.
 
     Args:
-        commands: the package of each command.
+        commands: the package of each command, or of each file by its whole path.
 
     Raises:
         RuntimeError: names the packages that are missing, and how to install them.
@@ -29,7 +29,11 @@ def require(commands: dict[str, str]) -> None:
 
 
 def _missing(commands: dict[str, str]) -> list[str]:
-    return sorted({package for command, package in commands.items() if shutil.which(command) is None})
+    return sorted({package for command, package in commands.items() if not _is_there(command)})
+
+
+def _is_there(command: str) -> bool:
+    return Path(command).exists() if command.startswith("/") else shutil.which(command) is not None
 
 
 def _install(missing: list[str]) -> None:
