@@ -95,10 +95,15 @@ def test_what_is_wrong_with_a_token_is_told_without_its_pin(
 ) -> None:
     bad_pin = tmp_path / "pin"
     bad_pin.write_text("not the pin")
+    bad_pin.chmod(0o640)
+    open_pin = tmp_path / "open"
+    open_pin.write_text("not the pin")
+    open_pin.chmod(0o644)
     uri = token.uri(NAME, "%01")
     cases: list[tuple[str, str]] = [
         (token.uri(NAME, "%01", pin=bad_pin, token=EMPTY), "the PIN is wrong"),
         (token.uri(NAME, "%01", pin=tmp_path / "nowhere"), "cannot be read"),
+        (token.uri(NAME, "%01", pin=open_pin), "everybody on this machine may read the secret"),
         (token.uri(NAME, "%01", token="another"), "no such token"),
         (token.uri("example.org/none"), "has no such keys"),
         (uri.replace("libsofthsm2.so", "nothing.so"), "cannot be loaded"),

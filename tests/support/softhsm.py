@@ -49,6 +49,7 @@ def token_in(directory: Path, label: str = "holdfast") -> Token:
         f"directories.tokendir = {directory / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
     )
     (directory / "pin").write_text(PIN + "\n")
+    (directory / "pin").chmod(0o600)
     environment = {"SOFTHSM2_CONF": str(directory / "softhsm2.conf")}
     for name in (label, EMPTY):
         command = ["softhsm2-util", "--init-token", "--free", "--label", name, "--so-pin", "1234-of-the-tests"]

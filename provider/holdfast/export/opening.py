@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from holdfast.export.config import AnySinkSettings, FilesSettings, Format, SyslogSettings, WebhookSettings
 from holdfast.export.files import FilesSink
-from holdfast.export.secret import read_secret
 from holdfast.export.sink import Sink
 from holdfast.export.syslog import Receiver, RelpSink, TlsSink
 from holdfast.export.trust import client_context
 from holdfast.export.webhook import KEY_BYTES, WebhookSink
+from holdfast.objects.secret import read_secret
 
 
 def open_sink(settings: AnySinkSettings, probe: Callable[[str], None] = lambda _: None) -> Sink:

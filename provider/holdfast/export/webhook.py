@@ -17,9 +17,9 @@ import orjson
 
 from holdfast import __version__
 from holdfast.core.errors import Unavailable
-from holdfast.export.secret import read_secret
 from holdfast.export.sink import Batch, Refused
 from holdfast.export.trust import client_context
+from holdfast.objects.secret import read_secret
 
 TIMESTAMP = "Holdfast-Timestamp"
 SIGNATURE = "Holdfast-Signature"

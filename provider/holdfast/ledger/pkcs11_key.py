@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from holdfast.core.errors import InvalidRequest, StateConflict, Unavailable
 from holdfast.core.note import VerifierKey, check_name
+from holdfast.objects.secret import read_secret
 
 SCHEME = "pkcs11:"
 _CURVE = bytes.fromhex("06032b6570")  # the object identifier 1.3.101.112, Ed25519, in DER
@@ -144,11 +145,10 @@ def _template(uri: Pkcs11Uri, *, private: bool) -> dict[Any, Any]:
 
 def _open(uri: Pkcs11Uri, *, rw: bool = False) -> Any:
     try:
-        pin = uri.pin.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        pin = read_secret(uri.pin).decode()
+    except UnicodeDecodeError:
         raise InvalidRequest(
-            f"the PIN in {uri.pin} cannot be read: {reason}", remedy="Mount the file that pin-source names"
+            f"the PIN in {uri.pin} is not text", remedy="Mount the file that pin-source names"
         ) from None
     pkcs11 = _library()
     try:

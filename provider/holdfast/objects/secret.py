@@ -1,4 +1,4 @@
-"""Secrets of sinks, which stand in files of their own and nowhere else."""
+"""Secrets that stand in files of their own and nowhere else: keys of sinks, the PIN of a token."""
 
 from pathlib import Path
 
