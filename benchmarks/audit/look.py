@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import resource
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,66 +16,106 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from benchmarks.audit.place import Place
+from benchmarks.lifecycle.measure import cpu_s, family
 from benchmarks.spread import spread
 from holdfast.core.tiles import WIDTH, bundle_path, unpacked
 from holdfast.ledger.keys import is_signed
 from holdfast.ledger.place import DirectoryPlace
 from holdfast.ledger.prove import prove_events
+from holdfast.ledger.rows import AT_ONCE
 from holdfast.ledger.verify import Verification
 from holdfast.store.engine import open_engine
 
 _PROOFS = 200
+_READ = """
+    SELECT e.salt || convert_to(e.content, 'UTF8'), l.index, e.id, e.recorded_at, e.commitment, s.class,
+    e.project, e.action, e.initiator, e.target_type, e.target_id, e.outcome
+    FROM ledger_leaf l JOIN audit_segment s ON s.segment = l.segment
+    JOIN LATERAL (SELECT * FROM audit_event a WHERE a.id = l.event_id AND a.segment = l.segment OFFSET 0) e ON true
+    WHERE l.index >= %s AND l.index < %s ORDER BY l.index
+"""
 
 
 def verify(place: Place, rounds: int, say: Any, processes: int = 1) -> dict[str, Any]:
     """Return how fast a log is verified, with its database and without, against hashing the same bytes and nothing else."""
-    found: dict[str, list[float]] = {"files": [], "files and rows": []}
+    ratios: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {}
+    cpu_us: dict[str, list[float]] = {}
     size = 0
     for number in range(rounds):
-        floor_files, floor_rows = floor(place)
+        tree, commitments, read = floors(place)
         for way, engine, least in (
-            ("files", None, floor_files),
-            ("files and rows", place.engine, floor_files + floor_rows),
+            ("files", None, tree.wall_s),
+            ("files and rows", place.engine, tree.wall_s + commitments.wall_s),
         ):
-            begin = time.perf_counter()
             again = partial(opened, place.directory, place.url if engine else None) if processes > 1 else None
             look = Verification(place.log, [place.signer.key], is_signed, engine, again=again)
+            before = sum(os.times()[:4]), cpu_s(family(place.server.pid))
+            begin = time.perf_counter()
             size = look.verify().size
             took = time.perf_counter() - begin
+            after = sum(os.times()[:4]), cpu_s(family(place.server.pid))
             if look.findings:
                 raise RuntimeError(f"the log does not hold: {look.findings[:3]}")
-            found[way].append(least / took)
+            ratios.setdefault(way, []).append(least / took)
+            rates.setdefault(way, []).append(size / took)
+            for part, ended, begun in zip(("python", "postgres"), after, before, strict=True):
+                cpu_us.setdefault(f"{way}: {part}", []).append(1e6 * (ended - begun) / size)
             say(f"round {number}: {way}: {size / took:.0f} events/s, hashing alone {size / least:.0f}")
-    who = resource.RUSAGE_CHILDREN if processes > 1 else resource.RUSAGE_SELF
+        for part, floor in (("the tree", tree), ("commitments", commitments)):
+            cpu_us.setdefault(f"hashlib: {part}", []).append(1e6 * floor.cpu_s / size)
+        least = tree.wall_s + read.wall_s
+        ratios.setdefault("files and rows, to reading and hashing them", []).append(least / took)
+        say(f"round {number}: reading all rows and hashing them: {size / least:.0f} events/s")
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "events": size,
         "processes": processes,
-        "ratio": {way: spread(ratios) for way, ratios in found.items()},
-        "peak_mb": round(resource.getrusage(who).ru_maxrss / 1024),
+        "ratio": {way: spread(found) for way, found in ratios.items()},
+        "per_s": {way: spread(found) for way, found in rates.items()},
+        "cpu_us_per_event": {what: spread(found) for what, found in cpu_us.items()},
+        "peak_mb": round(most / 1024),
     }
 
 
-def floor(place: Place) -> tuple[float, float]:
-    """Return how long hashlib alone takes for the tree over all entries, and for all commitments; the bytes are in memory."""
-    trees, rows = 0.0, 0.0
+class Timed:
+    """Adds up how long a piece of work takes, by the clock and in processor time of this thread."""
+
+    wall_s = cpu_s = 0.0
+
+    def __enter__(self) -> None:
+        self._begun = time.perf_counter(), time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu_s += time.thread_time() - self._begun[1]
+        self.wall_s += time.perf_counter() - self._begun[0]
+
+
+def floors(place: Place) -> tuple[Timed, Timed, Timed]:
+    """Return how long hashlib alone takes for the tree over all entries and for all commitments, and reading with hashing these.
+
+    The first two are of bytes that are in memory; the third is a program that reads what has to be compared, in the log's order, by the
+    driver's cursor, compares nothing and hashes each row.
+    """
+    tree, commitments, read = Timed(), Timed(), Timed()
     with place.engine.connect() as connection:
         size = connection.scalar(text("SELECT size FROM ledger_head"))
     for start in range(0, size, WIDTH):
         entries = unpacked(place.log.read(bundle_path(start // WIDTH, min(WIDTH, size - start))))
         leaves = [b"\0" + entry for entry in entries]
-        begin = time.perf_counter()
-        level = [hashlib.sha256(leaf).digest() for leaf in leaves]
-        while len(level) > 1:
-            level = [hashlib.sha256(b"\1" + left + right).digest() for left, right in zip(level[::2], level[1::2])]  # noqa: B905
-        trees += time.perf_counter() - begin
-    with place.engine.connect() as connection:
-        for row in connection.execution_options(stream_results=True, yield_per=5000).execute(
-            text("SELECT salt || convert_to(content, 'UTF8') AS bytes FROM audit_event")
-        ):
-            begin = time.perf_counter()
-            hashlib.sha256(row.bytes).digest()
-            rows += time.perf_counter() - begin
-    return trees, rows
+        with tree:
+            level = [hashlib.sha256(leaf).digest() for leaf in leaves]
+            while len(level) > 1:
+                level = [hashlib.sha256(b"\1" + left + right).digest() for left, right in zip(level[::2], level[1::2])]  # noqa: B905
+    with closing(place.engine.raw_connection()) as connection, connection.driver_connection.cursor(binary=True) as rows:
+        for start in range(0, size, AT_ONCE):
+            with read:
+                rows.execute(_READ, (start, start + AT_ONCE))
+                salted = [row[0] for row in rows.fetchall()]
+                with commitments:
+                    for one in salted:
+                        hashlib.sha256(one).digest()
+    return tree, commitments, read
 
 
 def prove(place: Place) -> dict[str, Any]:

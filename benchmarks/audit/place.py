@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from demo.postgres import PostgresServer
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
 from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.place import DirectoryPlace
@@ -21,7 +23,7 @@ from holdfast.store.engine import open_engine
 
 _FILL = """
     WITH made AS (
-        SELECT gen_random_uuid() AS id, sha256(convert_to(n::text, 'UTF8')) AS salt, n FROM generate_series(1, :count) n
+        SELECT uuidv7() AS id, sha256(convert_to(n::text, 'UTF8')) AS salt, n FROM generate_series(1, :count) n
     ), written AS (
         SELECT id, salt, '{"action":"run.finished","content":{"metrics":{"accuracy":"0.95"},"number":' || n || ',"output_digests":'
         || '{"model":"sha256:' || repeat('ab', 32) || '"}},"format":"holdfast.audit-event/1","id":"' || id
@@ -60,16 +62,47 @@ class Place:
         return DirectoryPlace(self.directory / "log")
 
     def fill(self, count: int, say: Any = lambda _: None) -> None:
-        """Put so many events in, and take them into the log."""
-        sequencer = Sequencer(self.engine, Publisher(self.engine, [self.signer], is_signed, self.log))
-        while count > 0:
-            with self.owner.begin() as connection:
-                connection.execute(text(_FILL), {"count": min(count, _AT_ONCE)})
-            count -= _AT_ONCE
-            size = sequencer.extend()
-            say(f"the log has {size} events")
-        with self.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        """Put so many events in, and take them into the log; nothing is durable before all of it is there."""
+        sequencer = Sequencer(
+            self.engine, Publisher(self.engine, [self.signer], is_signed, _Hasty(self.directory / "log"))
+        )
+        self._set("SET fsync = off", "SET full_page_writes = off", "SET max_wal_size = '8GB'")
+        with ThreadPoolExecutor(1) as writer:
+            parts = (writer.submit(self._write, min(_AT_ONCE, count - begin)) for begin in range(0, count, _AT_ONCE))
+            ahead = next(parts, None)
+            while ahead is not None:
+                ahead.result()
+                # The next events are written while these are taken into the log.
+                ahead = next(parts, None)
+                say(f"the log has {sequencer.extend()} events")
+        self._set("RESET ALL")
+        os.sync()
+        with self._settled() as connection:
             connection.execute(text("VACUUM ANALYZE"))
+            connection.execute(text("CHECKPOINT"))
+
+    def _write(self, count: int) -> None:
+        with self.owner.begin() as connection:
+            connection.execute(text(_FILL), {"count": count})
+
+    def _set(self, *settings: str) -> None:
+        with self._settled() as connection:
+            for setting in settings:
+                connection.execute(text(f"ALTER SYSTEM {setting}"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+
+    def _settled(self) -> Connection:
+        return self.owner.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+class _Hasty(DirectoryPlace):
+    """A directory whose files are not made durable one by one."""
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        for path, content in files.items():
+            target = self._root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
 
 
 @contextmanager

@@ -61,6 +61,14 @@ def test_a_value_comes_back_as_it_went(engine: Engine, kind: Any, value: Any) ->
             assert found == connection.execute(statement, {"given": given}).one().found
 
 
+@pytest.mark.parametrize(("kind", "value"), VALUES)
+def test_a_value_comes_back_in_binary_form_as_it_went(engine: Engine, kind: Any, value: Any) -> None:
+    prepared = Prepared(select(bindparam("given", type_=kind), literal("beside it")), binary=True)
+    with engine.begin() as connection:
+        for given in (value, None):
+            assert prepared.all(connection, {"given": given}) == [(given, "beside it")]
+
+
 def test_the_same_statement_takes_small_and_large_integers_in_any_order(engine: Engine) -> None:
     prepared = Prepared(select(bindparam("given", type_=BigInteger()).label("found")))
     with engine.begin() as connection:

@@ -29,7 +29,7 @@ from holdfast.export.record import DISPOSED, ERASED
 from holdfast.ledger import verify_proof
 from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.place import DirectoryPlace
-from holdfast.ledger.prove import prove_events
+from holdfast.ledger.prove import FIRST_LINE, prove_events
 from holdfast.ledger.publish import Publisher
 from holdfast.ledger.segments import segments_of
 from holdfast.ledger.sequencer import Sequencer
@@ -696,21 +696,36 @@ def test_a_row_that_was_changed_keeps_its_segment_from_going(trail: Trail) -> No
     assert "is not the one in the log" in outcome.says
 
 
-def test_an_id_that_is_used_twice_stops_no_sequencer_and_is_found(trail: Trail) -> None:
-    trail.write(300)
-    twin = trail.ids("run.created")[0]
+def put_in_twice(trail: Trail, twin: UUID) -> None:
+    """Put an event in once more, in another segment and with another salt."""
     with unguarded(trail.sql):
         trail.sql.execute(
             text(
                 "INSERT INTO audit_event (id, project, action, initiator, target_type, target_id, outcome, content, salt, commitment, segment)"
-                " SELECT id, project, action, initiator, target_type, target_id, outcome, content, salt, commitment, current_segment('login')"
-                " FROM audit_event WHERE id = :id"
+                " SELECT id, project, action, initiator, target_type, target_id, outcome, content, sha256(salt),"
+                " sha256(sha256(salt) || convert_to(content, 'UTF8')), current_segment('login') FROM audit_event WHERE id = :id"
             ),
             {"id": twin},
         )
+
+
+def test_an_id_that_is_used_twice_stops_no_sequencer_and_is_found(trail: Trail) -> None:
+    trail.write(300)
+    twin = trail.ids("run.created")[0]
+    put_in_twice(trail, twin)
     assert trail.extend() == 300
     [(index, what)] = trail.findings()
     assert (index, str(twin) in what) == (None, True)
+
+
+def test_an_id_that_is_used_twice_is_proved_once(trail: Trail, tmp_path: Path) -> None:
+    trail.write(300)
+    twin = trail.ids("run.created")[0]
+    trail.extend()
+    put_in_twice(trail, twin)
+    proof = trail.proof(twin)
+    assert proof.count(FIRST_LINE) == 1
+    assert trail.holds(proof, tmp_path)
 
 
 def test_the_database_knows_the_class_of_every_action(trail: Trail) -> None:

@@ -95,8 +95,22 @@ def test_a_bundle_gives_its_entries_back(entries: list[bytes]) -> None:
     assert unpacked(packed(entries)) == entries
 
 
+@given(st.integers(0, 300).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), max_size=256)))
+def test_a_bundle_gives_entries_of_one_length_back(entries: list[bytes]) -> None:
+    assert unpacked(packed(entries)) == entries
+
+
+@given(st.binary() | st.lists(st.sampled_from([b"\0\1a", b"\0\1b", b"\0\2ab", b"\0\0", b"\0"])).map(b"".join))
+def test_what_a_bundle_gives_is_all_that_is_in_it(bundle: bytes) -> None:
+    try:
+        entries = unpacked(bundle)
+    except IntegrityViolation:
+        return
+    assert packed(entries) == bundle
+
+
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_a_bundle_that_was_cut_is_refused(cut: int) -> None:
-    bundle = packed([b"first", b"ab"])
-    with pytest.raises(IntegrityViolation, match="within an entry"):
-        unpacked(bundle[:-cut])
+    for entries in ([b"first", b"ab"], [b"abc", b"abc"]):
+        with pytest.raises(IntegrityViolation, match="within an entry"):
+            unpacked(packed(entries)[:-cut])

@@ -1,6 +1,6 @@
 """Looks at one chunk of a log: 65 536 entries from a multiple of that on, which are a full subtree, so that chunks are looked at apart."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -10,7 +10,7 @@ from holdfast.core.errors import IntegrityViolation, NotFound
 from holdfast.core.merkle import HASH_BYTES, Frontier, full_subtrees
 from holdfast.core.tiles import WIDTH, Tile, bundle_path, levels_of, unpacked
 from holdfast.ledger.place import Place
-from holdfast.ledger.rows import Found, Rows, compare_rows
+from holdfast.ledger.rows import AT_ONCE, Found, Rows, compare_rows
 from holdfast.wire.ledger import LedgerFinding
 
 CHUNK = WIDTH * WIDTH
@@ -51,7 +51,18 @@ def look_at(log: Place, engine: Engine | None, begin: int, end: int, sizes: Sequ
         end: of the chunk, or of the log where that is before.
         sizes: of checkpoints, above begin and up to end.
     """
-    seen, tops, entries = Chunk(begin), Frontier(), list[bytes]()
+    seen = Chunk(begin)
+    parts = _entries(log, seen, end, sizes)
+    if engine is not None:
+        seen.rows = compare_rows(engine, begin, end, parts, seen.found)
+    for _ in parts:  # the files alone
+        pass
+    return seen
+
+
+def _entries(log: Place, seen: Chunk, end: int, sizes: Sequence[int]) -> Iterator[list[bytes]]:
+    """Yield a chunk's entries part by part, each when its files have been looked at."""
+    begin, tops, part = seen.begin, Frontier(), list[bytes]()
     full: list[bytes] = []  # the roots of full tiles
     due = sorted(sizes, reverse=True)
     for start in range(begin, end, WIDTH):
@@ -64,7 +75,7 @@ def look_at(log: Place, engine: Engine | None, begin: int, end: int, sizes: Sequ
             size = due.pop()
             within = [levels[level][index] for level, index in full_subtrees(0, size - start)]
             seen.subtrees_at[size] = [*tops.hashes, *within]
-        entries += bundle
+        part += bundle
         seen.size += len(bundle)
         if len(bundle) < WIDTH:
             within = [levels[level][index] for level, index in full_subtrees(0, len(bundle))]
@@ -73,11 +84,13 @@ def look_at(log: Place, engine: Engine | None, begin: int, end: int, sizes: Sequ
         full.append(levels[-1][0])
         tops.extend(levels[-1])
         seen.subtrees = tops.hashes
+        if len(part) == AT_ONCE:
+            yield part
+            part = []
+    if part:
+        yield part
     if full and seen.size == end - begin:
         compare_tile(log, Tile(1, begin // CHUNK, len(full)), b"".join(full), seen.found)
-    if engine is not None:
-        seen.rows = compare_rows(engine, begin, entries, seen.found)
-    return seen
 
 
 def compare_tile(log: Place, tile: Tile, content: bytes, found: Found, begin: int | None = None) -> None:

@@ -104,11 +104,12 @@ def _proof_of(row: Any, nodes: Nodes, size: int, note: str) -> str:
     return "\n".join(lines) + "\n\n" + note
 
 
-# Each by an index: what is looked for is put together first.
+# Each by an index: what is looked for is put together first. A leaf is of one event: what has its id in another segment is not in the log.
 _PROVED = """
     SELECT e.id, e.content, e.salt, e.recorded_at, e.commitment, l.index
     FROM ({found}) f JOIN audit_event e ON e.id = f.id LEFT JOIN ledger_leaf l ON l.event_id = e.id
-    WHERE CAST(:project AS text) IS NULL OR e.project = CAST(:project AS text) ORDER BY e.id LIMIT :limit
+    WHERE (CAST(:project AS text) IS NULL OR e.project = CAST(:project AS text)) AND (l.segment IS NULL OR l.segment = e.segment)
+    ORDER BY e.id LIMIT :limit
 """
 _ABOUT = "SELECT e.id FROM audit_event e WHERE e.target_id = ANY (ARRAY({targets}))"
 _RUN = """

@@ -1,8 +1,13 @@
 """Compares events' rows with the log's entries: the row is what was committed to, and what its columns show is what it says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +19,13 @@ from holdfast.core.leaf import FORMAT
 from holdfast.core.merkle import leaf_hash
 from holdfast.ledger.disposals import Erased
 from holdfast.ledger.segments import disposed_between
+from holdfast.store.prepared import Prepared
 
 Found = Callable[[int | None, str], None]
-AT_ONCE = 8192
-"""Rows in memory at a time."""
+AT_ONCE = 4096
+"""Entries, and rows, in a part."""
+_AHEAD = 2
+"""Parts that are read before they are compared."""
 
 
 @dataclass(slots=True)
@@ -35,35 +43,42 @@ class Rows:
     erased: list[Erased] = field(default_factory=list)
 
 
-def compare_rows(engine: Engine, begin: int, entries: Sequence[bytes], found: Found) -> Rows:
-    """Compare the rows of the indexes from begin on with the log's entries.
+def compare_rows(engine: Engine, begin: int, end: int, parts: Iterable[Sequence[bytes]], found: Found) -> Rows:
+    """Compare the rows of a range of indexes with the log's entries.
+
+    The rows of the next parts are read while this one is compared: PostgreSQL works on another core then.
 
     Args:
         engine: of the governance database.
         begin: index of the first entry.
-        entries: the log's, one after the other.
+        end: index after the last one.
+        parts: the log's entries, one after the other, AT_ONCE in each but the last; they may end before.
         found: told the index and what does not fit.
     """
     seen = Rows()
+    with ThreadPoolExecutor(1) as reader:
+        coming = (
+            reader.submit(_read, engine, start, min(start + AT_ONCE, end)) for start in range(begin, end, AT_ONCE)
+        )
+        ahead = deque(islice(coming, _AHEAD))
+        for number, entries in enumerate(parts):
+            disposed, rows = ahead.popleft().result()
+            ahead.extend(islice(coming, 1))
+            _compare(begin + number * AT_ONCE, entries, rows, disposed, seen, found)
+    return seen
+
+
+def _read(engine: Engine, begin: int, end: int) -> tuple[dict[int, int], list[Any]]:
     with engine.connect() as connection, connection.begin():
         # No segment goes between the look at what has gone and the look at the rows.
         connection.execute(_STAY)
-        disposed = disposed_between(connection, begin, begin + len(entries))
-        driver = connection.connection.driver_connection
-        if driver is None:
-            raise RuntimeError("the connection is open")
-        with driver.cursor(binary=True) as cursor:
-            for start in range(0, len(entries), AT_ONCE):
-                part = entries[start : start + AT_ONCE]
-                cursor.execute(_ROWS, (begin + start, begin + start + len(part)))
-                _compare(begin + start, part, cursor.fetchall(), disposed, seen, found)
-    return seen
+        return disposed_between(connection, begin, end), _ROWS.all(connection, {"begin": begin, "end": end})
 
 
 def _compare(
     begin: int,
     entries: Sequence[bytes],
-    rows: list[Any],
+    rows: Sequence[Any],
     disposed: Mapping[int, int],
     seen: Rows,
     found: Found,
@@ -79,20 +94,23 @@ def _compare(
         if row is None or row[1] is None:
             found(index, f"event {index} is not in the database")
             continue
-        _, identity, its_entry, content, salt, its_class = row[:6]
+        _, its_entry, content, salt, its_class = row[:_SHOWN]
+        identity, shown = its_entry[_IDENTITY].decode(), row[_SHOWN:]
         if its_entry != entry:
             found(index, f"event {index}, {identity}, is in the database with another time, commitment or id")
         elif content is None:
-            seen.erased.append(Erased(index, UUID(identity), dict(zip(_COLUMNS, row[6:], strict=True))))
-            if class_of(row[7]) != its_class:
+            seen.erased.append(Erased(index, UUID(identity), dict(zip(_COLUMNS, shown, strict=True))))
+            if class_of(shown[1]) != its_class:
                 found(index, f"event {index}, {identity}, has columns unlike its content: segment")
-        elif sha256(salt + content).hexdigest().encode() != entry[_COMMITMENT]:
+        elif salt is None or sha256(salt + content).hexdigest().encode() != entry[_COMMITMENT]:
             found(index, f"event {index}, {identity}, has another content than the one that was committed to")
-        elif wrong := _columns_unlike(content, identity, its_class, row[6:]):
+        elif wrong := _columns_unlike(content, identity, its_class, shown):
             found(index, f"event {index}, {identity}, has columns unlike its content: {', '.join(wrong)}")
-    seen.count += len(rows)
+    seen.count += bisect_left(rows, begin + len(entries), key=itemgetter(0))
 
 
+_SHOWN = 5
+"""Place of the first of these columns in a row that is read."""
 _COLUMNS = ("project", "action", "initiator", "target_type", "target_id", "outcome")
 
 
@@ -112,20 +130,27 @@ def _columns_unlike(content: bytes, identity: str, its_class: str | None, shown:
 
 
 _STAY = text("LOCK TABLE audit_event IN ACCESS SHARE MODE")
-_BEFORE_COMMITMENT = '{"commitment":"sha256:'
+_BEFORE_COMMITMENT, _BEFORE_IDENTITY = '{"commitment":"sha256:', '","event":"'
 _COMMITMENT = slice(len(_BEFORE_COMMITMENT), len(_BEFORE_COMMITMENT) + 64)
+_IDENTITY = slice(_COMMITMENT.stop + len(_BEFORE_IDENTITY), _COMMITMENT.stop + len(_BEFORE_IDENTITY) + 36)
 # `core.leaf.leaf_entry` as PostgreSQL writes it: a text costs less on its way into Python than the values it is made of.
 _ENTRY = f"""
-    '{_BEFORE_COMMITMENT}' || encode(e.commitment, 'hex') || '","event":"' || e.id || '","format":"{FORMAT}","index":' || l.index
+    '{_BEFORE_COMMITMENT}' || encode(e.commitment, 'hex') || '{_BEFORE_IDENTITY}' || e.id || '","format":"{FORMAT}","index":' || l.index
     || ',"recorded_at":"' || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || 'Z"}}'
 """
 # LATERAL with OFFSET: each event by its index, however many there are; a join would be planned as a scan of all of them for each part.
-_ROWS = f"""
-    SELECT l.index, e.id::text, convert_to({_ENTRY}, 'UTF8'), convert_to(e.content, 'UTF8'), e.salt, s.class,
-    {", ".join(f"e.{name}" for name in _COLUMNS)}
-    FROM ledger_leaf l LEFT JOIN LATERAL (
-        SELECT * FROM audit_event a WHERE a.id = l.event_id AND a.segment = l.segment OFFSET 0
-    ) e ON true
-    LEFT JOIN audit_segment s ON s.segment = l.segment
-    WHERE l.index >= %s AND l.index < %s ORDER BY l.index
-"""  # noqa: S608 - our own names
+# By libpq itself, which leaves Python to the other thread until all rows are there; psycopg would want it back for every few of them.
+_ROWS = Prepared(
+    text(
+        f"""
+        SELECT l.index, convert_to({_ENTRY}, 'UTF8') AS entry, convert_to(e.content, 'UTF8') AS content, e.salt, s.class,
+        {", ".join(f"e.{name}" for name in _COLUMNS)}
+        FROM ledger_leaf l LEFT JOIN LATERAL (
+            SELECT * FROM audit_event a WHERE a.id = l.event_id AND a.segment = l.segment OFFSET 0
+        ) e ON true
+        LEFT JOIN audit_segment s ON s.segment = l.segment
+        WHERE l.index >= :begin AND l.index < :end ORDER BY l.index
+        """  # noqa: S608 - our own names
+    ),
+    binary=True,
+)

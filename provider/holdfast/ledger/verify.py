@@ -27,8 +27,10 @@ from holdfast.ledger.status import status_of
 from holdfast.store.engine import read_only
 from holdfast.wire.ledger import CopyExtent, LedgerFinding, LedgerVerification, SignedRange
 
-PARALLEL_FROM = 4 * CHUNK
+PARALLEL_FROM = 8 * CHUNK
 """Entries from which on it pays to start processes."""
+_BEGUN = 8
+"""Chunks that are begun, or seen and not yet told in their turn, for each core."""
 
 Known = tuple[int, str, bytes]
 """A checkpoint: its size, where it is from, its root."""
@@ -144,14 +146,21 @@ class Verification:
                 yield look_at(self._log, self._engine, begin, end, _sizes(due)), due
             return
         cores = len(os.sched_getaffinity(0))
-        with ProcessPoolExecutor(cores, get_context("spawn"), _open_again, (self._again,)) as pool:
+        with ProcessPoolExecutor(max(1, cores - 1), get_context("spawn"), _open_again, (self._again,)) as pool:
             begun: deque[tuple[Future[Chunk], list[Known]]] = deque()
             for begin in range(0, size, CHUNK):
                 end = min(begin + CHUNK, size)
                 due = checkpoints.up_to(end)
-                begun.append((pool.submit(_look_again, begin, end, _sizes(due)), due))
-                # Two each keep every process busy, and what was seen does not pile up.
-                if len(begun) > 2 * cores:
+                if sum(not look.done() for look, _ in begun) < 2 * (cores - 1):
+                    # Two each keep every process busy.
+                    look = pool.submit(_look_again, begin, end, _sizes(due))
+                else:
+                    # This process is one of them: it has begun already while the others still start.
+                    look = Future()
+                    look.set_result(look_at(self._log, self._engine, begin, end, _sizes(due)))
+                begun.append((look, due))
+                # What was seen does not pile up.
+                while begun and (begun[0][0].done() or len(begun) > _BEGUN * cores):
                     look, then = begun.popleft()
                     yield look.result(), then
             while begun:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import abc
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq import DiagnosticField, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Executable, LargeBinary
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -36,20 +36,21 @@ _numbers = count(1)
 
 
 class Prepared:
-    """A statement that is compiled at its first execution; its rows are named tuples.
+    """A statement that is compiled at its first execution; its rows are named tuples, unless it is said otherwise.
 
     Args:
         statement: all that varies is in its parameters.
+        binary: for many rows: they are plain tuples, and come in PostgreSQL's binary form, which costs less where there are bytes.
     """
 
-    def __init__(self, statement: Executable) -> None:
-        self._statement = statement
+    def __init__(self, statement: Executable, *, binary: bool = False) -> None:
+        self._statement, self._binary = statement, binary
         self._compiled: _Compiled | None = None
 
     def all(self, connection: Connection, values: Mapping[str, Any] = _NONE) -> list[Any]:
         """Run it and return its rows; raises what SQLAlchemy would raise."""
         if (compiled := self._compiled) is None:
-            compiled = self._compiled = _Compiled(self._statement)
+            compiled = self._compiled = _Compiled(self._statement, binary=self._binary)
         return compiled.run(connection, values)
 
     def one(self, connection: Connection, values: Mapping[str, Any] = _NONE) -> Any:
@@ -74,7 +75,7 @@ class Prepared:
 class _Compiled:
     """The SQL of a statement, and how its parameters and its rows are converted; the same for all connections."""
 
-    def __init__(self, statement: Executable) -> None:
+    def __init__(self, statement: Executable, *, binary: bool) -> None:
         if not isinstance(statement, ClauseElement):
             raise TypeError(f"{statement!r} cannot be compiled")
         compiled = statement.compile(dialect=_DIALECT)
@@ -82,6 +83,7 @@ class _Compiled:
             raise TypeError(f"{compiled} is a statement that SQLAlchemy completes for each execution")
         self.sql = str(compiled)
         self.name = b"holdfast_%d" % next(_numbers)
+        self.result_format = int(Format.BINARY if binary else Format.TEXT)
         self._names = list(compiled.positiontup or ())
         self._fixed = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
         self._known = frozenset(self._names)
@@ -93,7 +95,8 @@ class _Compiled:
             (name, bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)) for name, bind in compiled.binds.items()
         )
         self._processors = {name: processor for name, processor in processors if processor is not None}
-        self._row: Callable[[Sequence[Any]], Any] | None = None
+        # A plain tuple of values without references is none of the garbage collector's business; one with names stays that.
+        self._row: Callable[[Sequence[Any]], Any] | None = tuple if binary else None
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Run it and return its rows."""
@@ -145,7 +148,7 @@ class _Session:
             self._check(server.prepare(statement.name, statement.sql.encode(), statement.types))
             converter = self._converters[statement] = Transformer(connection)
         dumped = cast("list[abc.Buffer]", converter.dump_sequence(given, statement.formats))
-        result = server.exec_prepared(statement.name, dumped)
+        result = server.exec_prepared(statement.name, dumped, result_format=statement.result_format)
         self._check(result)
         if not result.nfields:
             return []
