@@ -9,22 +9,20 @@ import resource
 import time
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
+from benchmarks.audit.again import opened
 from benchmarks.audit.place import Place
 from benchmarks.lifecycle.measure import cpu_s, family
 from benchmarks.spread import spread
 from holdfast.core.tiles import WIDTH, bundle_path, unpacked
 from holdfast.ledger.keys import is_signed
-from holdfast.ledger.place import DirectoryPlace
 from holdfast.ledger.prove import prove_events
 from holdfast.ledger.rows import AT_ONCE
 from holdfast.ledger.verify import Verification
-from holdfast.store.engine import open_engine
 
 _PROOFS = 200
 _READ = """
@@ -130,9 +128,3 @@ def prove(place: Place) -> dict[str, Any]:
             prove_events(connection, place.log, "oncology", event=UUID(str(event)))
             took.append(1000 * (time.perf_counter() - begin))
     return {"events": size, "ms": spread(took), "p99_ms": round(sorted(took)[int(0.99 * len(took))], 1)}
-
-
-def opened(directory: Path, url: str | None) -> tuple[DirectoryPlace, Engine | None]:
-    """Return the log and its database in another process."""
-    engine = open_engine(url, pool_size=2) if url else None
-    return DirectoryPlace(directory / "log"), engine
