@@ -113,7 +113,7 @@ HARMLESS: dict[str, Given] = {
     "db upgrade": lambda s, _: (),
     "db check": lambda s, _: (),
     "store check": lambda s, _: (),
-    "store show": lambda s, _: (),
+    "store show": lambda s, _: ("--direct",),
     "ledger status": lambda s, _: (),
     "ledger segments": lambda s, _: (),
     "ledger key": lambda s, path: ("example.org/log", path / "log.key"),

@@ -241,7 +241,7 @@ class Catalogue:
             "id": "gen_random_uuid()",
             "name": "left(name, 40) || 'x'",
             "number": "number + 100000",
-            "version": "version + 100000",
+            "version": "version" if table == "store_probe" else "version + 100000",
             "key": "key || 'x'",
             "path": "path || 'x'",
             "run_id": "gen_random_uuid()" if table == "pipeline_run" else "run_id",
