@@ -58,6 +58,7 @@ PERMISSIONS: Mapping[Permission, str] = {
     Permission.PROMOTION_EXECUTE: "execute an approved promotion",
     Permission.AUDIT_READ: "read audit events",
     Permission.EXPORT_OPERATE: "add, pause and resume sinks of the export, and replay to them: what `holdfast export` does",
+    Permission.STORE_PROBE: "write down what a probe of the object store found: what `holdfast store probe` does",
 }
 ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.PROJECT_CREATED: "A Project was created.",
@@ -115,6 +116,8 @@ ACTIONS: Mapping[AuditAction, str] = {
     "their number, their indexes and their root.",
     AuditAction.AUDIT_SEGMENT_DISPOSED: "The events of a segment have gone: the certificate, with their number, their indexes, their root and "
     "the rule.",
+    AuditAction.STORE_PROBED: "The object store was probed: whether it keeps its locks; the event names the rules that it breaks, and those that "
+    "could not be tried.",
     AuditAction.AUDIT_EVENT_ERASED: "What an event says, and about whom, has gone; the event has its index, its action and its commitment.",
 }
 

@@ -25,6 +25,7 @@ from holdfast_plugins.api import (
     projects,
     promotions,
     runs,
+    store,
 )
 from holdfast_plugins.api.routing import router
 from holdfast_plugins.denials import Denials
@@ -58,7 +59,7 @@ def describe() -> FastAPI:
     app = FastAPI(
         title="Holdfast", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
-    for subject in (projects, datasets, runs, pods, dags, artifacts, models, promotions, audit, ledger, objects):
+    for subject in (projects, datasets, runs, pods, dags, artifacts, models, promotions, audit, ledger, store, objects):
         app.include_router(subject.routes, prefix=VERSION)
     app.include_router(_public, prefix=VERSION)
     app.include_router(_document, prefix=VERSION)

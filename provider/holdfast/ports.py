@@ -13,7 +13,7 @@ from uuid import UUID
 from holdfast.core.errors import HoldfastError
 from holdfast.core.note import VerifierKey
 from holdfast.core.sources import S3Location
-from holdfast.wire import artifact, audit, dag, dataset, ledger, model, pod, project, run
+from holdfast.wire import artifact, audit, dag, dataset, ledger, model, pod, project, run, store
 from holdfast.wire.types import Page
 
 DEFAULT_LIMIT = 50
@@ -193,6 +193,12 @@ class Audit(Protocol):
     ) -> ledger.EventProofs: ...
 
 
+class Store(Protocol):
+    """The object store, as the installation speaks of it."""
+
+    def show(self) -> store.StoreStanding: ...
+
+
 class Governance(Protocol):
     """All governance functions, on behalf of one caller."""
 
@@ -214,6 +220,8 @@ class Governance(Protocol):
     def promotions(self) -> Promotions: ...
     @property
     def audit(self) -> Audit: ...
+    @property
+    def store(self) -> Store: ...
 
 
 class Signer(Protocol):
@@ -279,6 +287,16 @@ class StoreCheck:
 
 class ObjectStore(Protocol):
     """Versioned objects that are written once and checked by digest when read."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, as records name it; holds no secret."""
+        ...
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether it is of a kind that has locks of its own; whether it keeps them is another question."""
+        ...
 
     def stat(self, key: str, version_id: str) -> ObjectFacts:
         """Return the facts of one version; raises NotFound where there is none."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -37,6 +37,9 @@ from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.store.engine import open_engine
 from holdfast.store.turn import STANDSTILL_S
 
+if TYPE_CHECKING:
+    from holdfast.objects.s3 import S3Store
+
 logger = logging.getLogger("holdfast.settings")
 
 
@@ -49,10 +52,11 @@ def _postgresql(url: SecretStr) -> SecretStr:
 
 def _endpoint(url: str | None) -> str | None:
     # What stands before an @ would be a password, and is repeated nowhere.
-    if url is not None:
-        found = urlsplit(url)
-        if found.scheme not in ("http", "https") or not found.hostname or found.username or found.query:
-            raise ValueError("it is not the URL of a server; write it as https://s3.example")
+    if not url:  # a Dag has an empty variable where a person would have none
+        return None
+    found = urlsplit(url)
+    if found.scheme not in ("http", "https") or not found.hostname or found.username or found.query:
+        raise ValueError("it is not the URL of a server; write it as https://s3.example")
     return url
 
 
@@ -126,13 +130,18 @@ class _Environment(BaseSettings):
             ) from None
 
 
-class _Places(_Environment):
-    """What both the service and the audit ledger need to know."""
+class _S3Server(_Environment):
+    """Where the S3 server is."""
 
     s3_endpoint_url: Annotated[str | None, AfterValidator(_endpoint)] = Field(
         default=None, description="URL of the S3 server; Amazon's own where none is given"
     )
     s3_region: str = Field(default="us-east-1", description="region, as the S3 server calls it")
+
+
+class _Places(_S3Server):
+    """What both the service and the audit ledger need to know."""
+
     ledger_log: Annotated[str, AfterValidator(_places)] = Field(
         default="",
         description="where the audit ledger's log is: entries, tiles and checkpoint, which anybody may read; an absolute directory, "
@@ -172,16 +181,30 @@ class RecordSettings(DatabaseSettings):
         return KeyedDigests(own or derived_key(self.grant_key.get_secret_value().encode()))
 
 
-class Settings(_Places, RecordSettings):
-    """What a service process needs to know."""
+class _StoreSettings(_S3Server):
+    """Which bucket is the object store, and how old its newest probe may be."""
 
-    objects_root: Annotated[Path, AfterValidator(_absolute)] | None = Field(
-        default=None, description="absolute directory of the file system object store, for one machine"
-    )
     s3_bucket: str | None = Field(
         default=None,
         min_length=3,
         description="bucket of the S3 object store, with versions and Object Lock; either this or a directory",
+    )
+    store_probe_limit_s: int = Field(
+        default=48 * 3600,
+        ge=60,
+        description="seconds after which an honesty probe of the object store counts no more, and holds are `database only` until the next",
+    )
+
+
+class ProbeSettings(_StoreSettings, DatabaseSettings):
+    """What a process needs to know that probes the object store: it holds no grant key."""
+
+
+class Settings(_Places, _StoreSettings, RecordSettings):
+    """What a service process needs to know."""
+
+    objects_root: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        default=None, description="absolute directory of the file system object store, for one machine"
     )
     s3_sources: Annotated[str, AfterValidator(_source_rules)] = Field(
         default="",
@@ -313,11 +336,20 @@ def open_store(settings: Settings) -> FilesystemStore | GuardedStore:
     if settings.objects_root is not None:
         key = settings.grant_key.get_secret_value().encode()
         return FilesystemStore(settings.objects_root, key, settings.api_url)
+    return GuardedStore(open_bucket(settings))
+
+
+def open_bucket(settings: _StoreSettings) -> "S3Store":
+    """Return the bucket of these settings; nothing is connected yet. Raises InvalidRequest where none is named, or a package is missing."""
+    if settings.s3_bucket is None:
+        raise InvalidRequest(
+            "HOLDFAST_S3_BUCKET names no bucket: a directory has no Object Lock, and its hold level is `database only`",
+            remedy="Set it to the bucket of the object store",
+        )
     session = _s3_session("HOLDFAST_S3_BUCKET")
     from holdfast.objects.s3 import S3Store
 
-    bucket = settings.s3_bucket or ""
-    return GuardedStore(S3Store(bucket, session, endpoint_url=settings.s3_endpoint_url, region=settings.s3_region))
+    return S3Store(settings.s3_bucket, session, endpoint_url=settings.s3_endpoint_url, region=settings.s3_region)
 
 
 def open_sources(settings: Settings) -> Sources:
@@ -375,7 +407,13 @@ class Platform:
         """Return the governance functions on behalf of a caller."""
         lifetime_s = self.settings.grant_lifetime_s
         return GovernanceService(
-            self.engine, self.objects, caller, grant_lifetime_s=lifetime_s, sources=self.sources, log=self.log
+            self.engine,
+            self.objects,
+            caller,
+            grant_lifetime_s=lifetime_s,
+            sources=self.sources,
+            log=self.log,
+            store_probe_limit=timedelta(seconds=self.settings.store_probe_limit_s),
         )
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ PLATFORM = {
     ("GET", "/v1/audit-proofs"): P.AUDIT_READ,
     ("GET", "/v1/ledger/segments"): P.AUDIT_READ,
     ("GET", "/v1/ledger/status"): P.AUDIT_READ,
+    ("GET", "/v1/store"): P.PROJECT_READ,
 }
 PROJECT = {
     ("POST", "/archive"): P.PROJECT_ARCHIVE,

@@ -25,6 +25,7 @@ def test_every_dag_loads_without_a_warning(tmp_path: Path) -> None:
     assert run(tmp_path, LOAD, str(DAGS)).split() == [
         "holdfast_audit_retention",
         "holdfast_reconcile",
+        "holdfast_store_probe",
         "tumour_classifier",
     ]
 

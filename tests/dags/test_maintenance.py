@@ -99,3 +99,21 @@ def test_a_secret_by_value_is_refused(tmp_path: Path) -> None:
         "    print(error)\n"
     )
     assert "HOLDFAST_TOKEN_FILE" in run(tmp_path, code)
+
+
+def test_the_store_is_probed_once_a_night_by_a_process_that_holds_no_grant_key(tmp_path: Path) -> None:
+    code = LOAD.replace("holdfast_reconcile", "holdfast_store_probe").replace('"apply"', '"probe"')
+    schedule, runs, catchup, arguments, environment = json.loads(run(tmp_path, code, str(DAGS / "store_probe.py")))
+    assert (schedule, runs, catchup, arguments) == ("47 1 * * *", 1, False, ["store", "probe"])
+    assert environment["HOLDFAST_DATABASE_URL_FILE"].endswith("/url")
+    assert environment["AWS_CONFIG_FILE"].endswith("/aws")
+    assert not any("GRANT_KEY" in name for name in environment)
+
+
+def test_a_store_that_is_no_good_fails_the_task(tmp_path: Path) -> None:
+    url = tmp_path / "url"
+    url.write_text("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    given = f"HOLDFAST_DATABASE_URL_FILE={url};HOLDFAST_S3_BUCKET=artifacts"
+    said = execute(tmp_path, "store probe", given)
+    assert "the governance database does not answer" in said or "does not answer" in said
+    assert said.splitlines()[-1].startswith("AirflowException holdfast store probe ended with exit code 7")

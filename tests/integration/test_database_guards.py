@@ -17,6 +17,7 @@ from holdfast.store.tables import Table
 from holdfast.wire.model import DecisionRequest, Promotion
 from tests.support.export import export_something
 from tests.support.postgres import PostgresServer
+from tests.support.probe import record_probe
 from tests.support.story import Story
 
 OTHER_KEYS = {"is_only": "false", "segment": "segment + 1000"}
@@ -85,6 +86,7 @@ def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPath
     story.mia.projects.create_token(story.project, TokenRequest(name="worker", scope=["run.write"]))
     export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
     define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
+    record_probe(platform)
     return story
 
 

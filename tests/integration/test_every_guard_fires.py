@@ -27,6 +27,7 @@ from holdfast.wire.run import EnvironmentRequest, PipelineRunTransition, RunStar
 from tests.integration.test_database_guards import approve
 from tests.support.export import export_something
 from tests.support.ledger import unguarded
+from tests.support.probe import record_probe
 from tests.support.story import Story, digest_of
 
 COLUMNS = {table.name: [column.name for column in table.columns] for table in Table.metadata.sorted_tables}
@@ -79,6 +80,9 @@ CHECKS = {
     "pipeline_run_state_ck": {"state": "'nonsense'", "ended_at": "NULL"},
     "run_unknown_has_cause_ck": {"state": "'unknown'", "ended_at": "NULL", "cause": "NULL"},
     "run_input_one_source_ck": {"artifact_id": "gen_random_uuid()", "dataset_version_id": "gen_random_uuid()"},
+    "store_probe_findings_ck": {"findings": "'[]'"},
+    "store_probe_is_honest_ck": {"findings": """'[{"outcome": "broken"}]'""", "is_honest": "true"},
+    "store_probe_place_ck": {"place": "''"},
     "service_token_expires_ck": {"expires_at": "created_at"},
 }
 
@@ -237,7 +241,7 @@ class Catalogue:
             "id": "gen_random_uuid()",
             "name": "left(name, 40) || 'x'",
             "number": "number + 100000",
-            "version": "version + 100000",
+            "version": "version" if table == "store_probe" else "version + 100000",
             "key": "key || 'x'",
             "path": "path || 'x'",
             "run_id": "gen_random_uuid()" if table == "pipeline_run" else "run_id",
@@ -297,6 +301,7 @@ def catalogue(
     install.projects.archive(closed.project, Reason(reason="over"))
     export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
     define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
+    record_probe(platform)
     engine = create_engine(database[0])
     with engine.connect() as connection:
         connection.execute(text("SET search_path = holdfast"))

@@ -24,8 +24,9 @@ class GoProgram:
 
     Attributes:
         title: what it is called in messages, and in lower case in the cache.
-        source: the directory of its `main.go`, `go.mod` and `go.sum`.
+        source: the directory of its `go.mod` and `go.sum`, and of its `main.go` where the module has no program of its own.
         module: the module whose version it has.
+        package: what is built: the source, or a program of the module that its `go.mod` names as a tool.
         names: what it can be called by, besides the name of its source's directory.
         stamp: flags of the linker; `{version}`, `{major}` and `{minor}` stand for the module's.
         otherwise: what helps where there is no Go, besides installing it.
@@ -34,6 +35,7 @@ class GoProgram:
     title: str
     source: Path
     module: str
+    package: str = "."
     names: tuple[str, ...] = ()
     stamp: str = ""
     otherwise: str = ""
@@ -45,7 +47,9 @@ class GoProgram:
             RuntimeError: there is no Go, or the build failed; nothing is kept then.
         """
         version, cache = self._version(), _cache_directory()
-        digest = hashlib.sha256(b"".join((self.source / name).read_bytes() for name in _BUILT_FROM)).hexdigest()
+        digest = hashlib.sha256(
+            b"".join(place.read_bytes() for name in _BUILT_FROM if (place := self.source / name).exists())
+        ).hexdigest()
         kept = cache / f"{self.title.lower()}-{version}-{digest[:12]}"
         if kept.is_dir():
             return kept
@@ -82,7 +86,7 @@ class GoProgram:
         major, minor, _ = version.removeprefix("v").split(".", 2)
         flags = f"-s -w {self.stamp.format(version=version, major=major, minor=minor)}".rstrip()
         done = subprocess.run(
-            [go, "build", "-trimpath", "-ldflags", flags, "-o", str(target), "."],
+            [go, "build", "-trimpath", "-ldflags", flags, "-o", str(target), self.package],
             cwd=self.source,
             env={**os.environ, "CGO_ENABLED": "0"},
             stderr=subprocess.PIPE,

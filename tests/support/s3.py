@@ -104,18 +104,20 @@ class S3Server:
         url: its endpoint.
         access_key: of the user that owns the buckets.
         secret_key: of the same user.
+        root: its directory.
         group: its processes.
     """
 
     url: str
     access_key: str
     secret_key: str = field(repr=False)
+    root: Path = field(repr=False)
     group: Supervisor = field(repr=False)
 
     def answers(self) -> bool:
         """Whether it takes connections."""
         host, _, port = self.url.removeprefix("http://").partition(":")
-        return _listens(host, int(port))
+        return listens(host, int(port))
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -145,6 +147,11 @@ class S3Server:
         self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=is_locked)
         return name
 
+    def remove(self, bucket: str, key: str, version_id: str) -> None:
+        """Remove a version behind the protocol's back, whatever lock it has: as who owns the machines can."""
+        where = [f"--bucket={bucket}", f"--object={key}", f"--object-version={version_id}"]
+        _run(self.root, "radosgw-admin", "object", "rm", *where)
+
     def uploads(self, bucket: str) -> list[str]:
         """Return the keys of the uploads in parts that are under way."""
         return [u["Key"] for u in self.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
@@ -173,7 +180,7 @@ def opened_on(server: S3Server, settings: Settings, **more: Any) -> Iterator[Pla
 
 @contextmanager
 def throw_away_s3(
-    capacity_bytes: int = 2 << 30, *, is_swept: bool = False, host: str = "127.0.0.1"
+    capacity_bytes: int = 2 << 30, *, is_swept: bool = False, host: str = "127.0.0.1", day_s: int | None = None
 ) -> Iterator[S3Server]:
     """Start a server in a fresh directory; stop it and remove the directory at the end. What it stores is in memory.
 
@@ -181,22 +188,24 @@ def throw_away_s3(
         capacity_bytes: how much it stores.
         is_swept: whether uploads that were given up go at once.
         host: the address of this machine at which it is to be reached.
+        day_s: how long a day is to lifecycle rules, which then work by day and night.
     """
     require(PACKAGES)
     root = Path(tempfile.mkdtemp(prefix="hf-s3-", dir="/var/tmp"))
     try:
         with Supervisor(root / "log") as group:
-            yield _start(root, group, capacity_bytes, is_swept=is_swept, host=host)
+            yield _start(root, group, capacity_bytes, is_swept=is_swept, host=host, day_s=day_s)
     finally:
         shutil.rmtree(root)
 
 
-def _start(root: Path, group: Supervisor, capacity: int, *, is_swept: bool, host: str) -> S3Server:
+def _start(root: Path, group: Supervisor, capacity: int, *, is_swept: bool, host: str, day_s: int | None) -> S3Server:
     for name in ("mon", "osd", "run", "log", "rgw"):
         (root / name).mkdir()
     monitor, gateway = free_ports(2)
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
     configuration = _CONFIGURATION + (_SWEPT if is_swept else "")
+    configuration += f"rgw lc debug interval = {day_s}\n" if day_s else ""
     (root / "ceph.conf").write_text(
         configuration.format(fsid=fsid, monitor=monitor, gateway=gateway, host=host, root=root, capacity=capacity)
     )
@@ -236,8 +245,8 @@ def _start(root: Path, group: Supervisor, capacity: int, *, is_swept: bool, host
     _run(root, "ceph", "osd", "crush", "add-bucket", "default", "root")
     _run(root, "ceph", "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
     group.start("radosgw", ["radosgw", "-f", "-n", "client.rgw"], _environment(root))
-    group.wait_until("the S3 server's start", lambda: _listens(host, gateway), _DEADLINE_S)
-    server = S3Server(f"http://{host}:{gateway}", secrets.token_hex(8), secrets.token_hex(16), group)
+    group.wait_until("the S3 server's start", lambda: listens(host, gateway), _DEADLINE_S)
+    server = S3Server(f"http://{host}:{gateway}", secrets.token_hex(8), secrets.token_hex(16), root, group)
     keys = ["--access-key", server.access_key, "--secret-key", server.secret_key]
     _run(root, "radosgw-admin", "user", "create", "--uid", "service", "--display-name", "service", *keys)
     return server
@@ -267,7 +276,8 @@ def _environment(root: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "CEPH_CONF": f"{root}/ceph.conf", "HOME": str(root)}
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:

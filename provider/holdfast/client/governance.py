@@ -14,6 +14,7 @@ from holdfast.client.pods import PodClient
 from holdfast.client.projects import ProjectClient
 from holdfast.client.promotions import PromotionClient
 from holdfast.client.runs import RunClient
+from holdfast.client.store import StoreClient
 from holdfast.client.transport import Transport
 
 
@@ -100,3 +101,8 @@ class GovernanceClient:
     def audit(self) -> AuditClient:
         """The audit trail."""
         return AuditClient(self._transport)
+
+    @cached_property
+    def store(self) -> StoreClient:
+        """The object store, as the installation speaks of it."""
+        return StoreClient(self._transport)

@@ -44,6 +44,7 @@ class Permission(StrEnum):
     PROMOTION_EXECUTE = "promotion.execute"
     AUDIT_READ = "audit.read"
     EXPORT_OPERATE = "export.operate"
+    STORE_PROBE = "store.probe"
 
 
 _READ = frozenset({Permission.PROJECT_READ})
@@ -61,7 +62,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ,
     Role.PROJECT_MAINTAINER: _MAKE
     | {Permission.TOKEN_WRITE, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
-    Role.SRE: _READ | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.EXPORT_OPERATE},
+    Role.SRE: _READ
+    | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.EXPORT_OPERATE, Permission.STORE_PROBE},
     Role.SECURITY_OFFICER: _READ
     | {Permission.ARTIFACT_CONTENT, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
     Role.PLATFORM_OWNER: _READ
@@ -71,6 +73,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         Permission.BINDING_WRITE,
         Permission.TOKEN_WRITE,
         Permission.AUDIT_READ,
+        Permission.STORE_PROBE,
     },
 }
 

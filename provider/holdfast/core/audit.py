@@ -63,6 +63,7 @@ class AuditAction(StrEnum):
     AUDIT_SEGMENT_SEALED = "audit_segment.sealed"
     AUDIT_SEGMENT_DISPOSED = "audit_segment.disposed"
     AUDIT_EVENT_ERASED = "audit_event.erased"
+    STORE_PROBED = "store.probed"
 
 
 class Outcome(StrEnum):

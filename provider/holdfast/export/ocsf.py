@@ -26,7 +26,7 @@ ACCESS = {
 }
 VERBS = {
     **dict.fromkeys(("added", "created", "defined", "locked", "registered", "requested", "taken"), CREATE),
-    **dict.fromkeys(("granted", "read", "replayed", "staged", "used"), READ),
+    **dict.fromkeys(("granted", "probed", "read", "replayed", "staged", "used"), READ),
     **dict.fromkeys(
         ("approved", "archived", "bound", "changed", "executed", "finished", "moved", "paused", "quarantined"), UPDATE
     ),

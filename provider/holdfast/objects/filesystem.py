@@ -40,6 +40,16 @@ class FilesystemStore:
     def __repr__(self) -> str:
         return f"FilesystemStore({str(self._root)!r})"
 
+    @property
+    def place(self) -> str:
+        """Where it is, as records name it."""
+        return self._root.as_uri()
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether it is of a kind that has locks of its own: whoever owns a directory owns the bytes."""
+        return False
+
     def stat(self, key: str, version_id: str) -> ObjectFacts:
         """Return the facts of one version; raises NotFound. The digest is the recorded one: `read` is what checks the bytes."""
         path = self._path(key, version_id)

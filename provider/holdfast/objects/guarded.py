@@ -24,6 +24,16 @@ class GuardedStore:
     def __repr__(self) -> str:
         return f"GuardedStore({self._store!r})"
 
+    @property
+    def place(self) -> str:
+        """Where it is, as records name it."""
+        return self._store.place
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether it is of a kind that has locks of its own."""
+        return self._store.has_lock
+
     def admit(self) -> None:
         """Return when the store does what it has to; raises what is wrong with it, or Unavailable where it does not answer."""
         for check in self._store.check():

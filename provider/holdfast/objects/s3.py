@@ -7,7 +7,7 @@ Source: AWS Signature Version 4, authenticating requests by query parameters. Th
 """
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -22,9 +22,11 @@ from holdfast.core.digest import SIZE_BYTES
 from holdfast.core.errors import IntegrityViolation, StateConflict
 from holdfast.core.names import check_path
 from holdfast.core.parts import part_sizes
+from holdfast.objects.canary import with_digests
 from holdfast.objects.checked import checked, no_upload
 from holdfast.objects.s3_check import check_bucket
 from holdfast.objects.s3_errors import code_of, refused, translated
+from holdfast.objects.s3_probe import Probed, probe_bucket
 from holdfast.ports import ObjectFacts, SignedUrl, StoreCheck, Upload
 
 CHUNK_BYTES = 1 << 20
@@ -67,6 +69,7 @@ class S3Store:
 
     def __init__(self, bucket: str, session: boto3.Session, *, endpoint_url: str | None = None, region: str) -> None:
         self._bucket, self._session, self._region = bucket, session, region
+        self._endpoint_url = endpoint_url
         self._client = open_client(session, endpoint_url, region)
 
     def __repr__(self) -> str:
@@ -127,9 +130,14 @@ class S3Store:
         token = secrets.token_hex(8)
         lifetime_s = max(1, int((expires_at - datetime.now(UTC)).total_seconds()))
         with translated(key):
-            upload = self._client.create_multipart_upload(
+            begun = self._client.create_multipart_upload(
                 Bucket=self._bucket, Key=key, Metadata={DIGEST: digest.hex(), _UPLOAD: token}
-            )["UploadId"]
+            )
+            if not (upload := begun.get("UploadId")):
+                raise IntegrityViolation(
+                    "the object store says that an upload has begun, and does not say which",
+                    remedy="Do not use it; see docs/how-to/probe-the-store.md",
+                )
             signer = self._signer(lifetime_s)
             urls = (
                 f"{self._url(key)}?{urlencode({'partNumber': number, 'uploadId': upload})}"
@@ -190,6 +198,28 @@ class S3Store:
     def check(self) -> list[StoreCheck]:
         """Return what the bucket was found to be and to do; nothing is left in it. Raises Unavailable where it does not answer."""
         return check_bucket(self, self._client, self._bucket)
+
+    @property
+    def place(self) -> str:
+        """Where it is, as records name it."""
+        return f"{self._client.meta.endpoint_url}/{self._bucket}"
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether it is of a kind that has locks of its own; whether it keeps them `probe` says."""
+        return True
+
+    def probe(self, tell: Callable[[int, int], None]) -> Probed:
+        """Return what the store did where locks were tried on canaries in the bucket, and in a bucket beside it.
+
+        Args:
+            tell: is told how many rules have been tried, of how many.
+
+        Raises:
+            Unavailable: the store does not answer; what is left in it, the next probe removes.
+        """
+        client = with_digests(open_client(self._session, self._endpoint_url, self._region))
+        return probe_bucket(self, client, self._bucket, self._region, tell)
 
     def _parts(self, key: str, upload: str, size_bytes: int) -> list[dict[str, Any]]:
         """Return number and ETag of every part of an upload; raises StateConflict where one is missing."""

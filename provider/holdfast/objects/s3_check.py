@@ -47,11 +47,11 @@ def check_bucket(store: ObjectStore, client: Any, bucket: str) -> list[StoreChec
         # The store was not asked, so nothing is known of its clock.
         why = InvalidRequest(refusal.message, remedy=_GIVE_CREDENTIALS)
         return [StoreCheck("bucket", "cannot be used", why)]
-    clock = check_clock((before_s + time.time()) / 2, _date(reply))
+    clock = check_clock((before_s + time.time()) / 2, date_of(reply))
     if clock.error is not None:
         return [clock]
     if refusal is not None:
-        return [clock, StoreCheck("bucket", "cannot be used", _meaning(refusal, bucket))]
+        return [clock, StoreCheck("bucket", "cannot be used", meaning_of(refusal, bucket))]
     return [
         clock,
         StoreCheck("bucket", f"{bucket!r} is there, and the credentials are good"),
@@ -96,7 +96,7 @@ def _lock(client: Any, bucket: str) -> StoreCheck:
         is_enabled = reply.get("ObjectLockEnabled") == "Enabled"
     except HoldfastError as error:
         if code_of(error.__cause__) != "ObjectLockConfigurationNotFoundError":
-            return StoreCheck("object lock", "cannot be looked at", _meaning(error, bucket))
+            return StoreCheck("object lock", "cannot be looked at", meaning_of(error, bucket))
         is_enabled = False
     if is_enabled:
         return StoreCheck("object lock", "is enabled")
@@ -104,7 +104,7 @@ def _lock(client: Any, bucket: str) -> StoreCheck:
     return StoreCheck("object lock", "is not enabled", wrong)
 
 
-def _meaning(error: HoldfastError, bucket: str) -> HoldfastError:
+def meaning_of(error: HoldfastError, bucket: str) -> HoldfastError:
     """Return what a refusal says of the settings or the rights; raises it as it is where the store itself fails."""
     match code_of(error.__cause__):
         case "NoSuchBucket":
@@ -127,8 +127,10 @@ def _tried(name: str, attempt: Callable[[], StoreCheck]) -> StoreCheck:
     """Return what an attempt finds; a call of it that is refused is a right that is missing."""
     try:
         return attempt()
+    except IntegrityViolation as error:
+        return StoreCheck(name, "are taken and come to nothing", error)
     except HoldfastError as error:
-        return StoreCheck(name, "cannot be tried", _meaning(error, PROBE_KEY))
+        return StoreCheck(name, "cannot be tried", meaning_of(error, PROBE_KEY))
 
 
 def _try_whole(store: ObjectStore, client: Any, bucket: str) -> StoreCheck:
@@ -197,6 +199,7 @@ def _soon() -> datetime:
     return datetime.now(UTC) + _LIFETIME
 
 
-def _date(reply: Any) -> str | None:
+def date_of(reply: Any) -> str | None:
+    """Return what a store's reply says of its time; None where it says nothing."""
     date = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return str(date) if date else None

@@ -1,6 +1,7 @@
 """All governance functions over PostgreSQL, on behalf of one caller."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
@@ -17,6 +18,7 @@ from holdfast.service.projects import ProjectService
 from holdfast.service.promotions import PromotionService
 from holdfast.service.runs import RunService
 from holdfast.service.sources import NO_SOURCES, Sources
+from holdfast.service.store import StoreService
 from holdfast.service.transaction import Probe, Transactions, no_probe
 
 
@@ -31,6 +33,7 @@ class GovernanceService:
         grant_lifetime_s: how long grants are good for.
         sources: data in S3 that Projects may read.
         log: where the audit ledger is read; None where none is kept.
+        store_probe_limit: how old the newest probe of the store may be.
         probe: called at the named points of every change; tests inject faults by it.
     """
 
@@ -40,6 +43,7 @@ class GovernanceService:
     grant_lifetime_s: int = 900
     sources: Sources = NO_SOURCES
     log: Place | None = None
+    store_probe_limit: timedelta = timedelta(hours=48)
     probe: Probe = field(default=no_probe)
 
     @property
@@ -90,3 +94,8 @@ class GovernanceService:
     def audit(self) -> AuditService:
         """The audit trail."""
         return AuditService(self._transactions, self.log)
+
+    @property
+    def store(self) -> StoreService:
+        """The object store, as the installation speaks of it."""
+        return StoreService(self._transactions, self.objects, self.store_probe_limit)

@@ -23,6 +23,7 @@ from holdfast.store.tables.run import (
     RunInputRow,
     RunRow,
 )
+from holdfast.store.tables.store_probe import StoreProbeRow
 
 __all__ = [
     "SCHEMA",
@@ -54,5 +55,6 @@ __all__ = [
     "RunInputRow",
     "RunRow",
     "ServiceTokenRow",
+    "StoreProbeRow",
     "Table",
 ]
