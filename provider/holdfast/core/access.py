@@ -44,6 +44,8 @@ class Permission(StrEnum):
     PROMOTION_EXECUTE = "promotion.execute"
     AUDIT_READ = "audit.read"
     EXPORT_OPERATE = "export.operate"
+    RETENTION_PROPOSE = "retention.propose"
+    RETENTION_DECIDE = "retention.decide"
 
 
 _READ = frozenset({Permission.PROJECT_READ})
@@ -60,10 +62,22 @@ _MAKE = _READ | {
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ,
     Role.PROJECT_MAINTAINER: _MAKE
-    | {Permission.TOKEN_WRITE, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
+    | {
+        Permission.TOKEN_WRITE,
+        Permission.POLICY_WRITE,
+        Permission.PROMOTION_DECIDE,
+        Permission.AUDIT_READ,
+        Permission.RETENTION_PROPOSE,
+    },
     Role.SRE: _READ | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.EXPORT_OPERATE},
     Role.SECURITY_OFFICER: _READ
-    | {Permission.ARTIFACT_CONTENT, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
+    | {
+        Permission.ARTIFACT_CONTENT,
+        Permission.POLICY_WRITE,
+        Permission.PROMOTION_DECIDE,
+        Permission.AUDIT_READ,
+        Permission.RETENTION_DECIDE,
+    },
     Role.PLATFORM_OWNER: _READ
     | {
         Permission.PROJECT_CREATE,
