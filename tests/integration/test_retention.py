@@ -194,12 +194,13 @@ def test_an_event_is_kept_by_the_rule_of_its_class(project: Story, platform: Pla
     event = project.mia.audit.list(project.project, limit=1).items[0]
     assert explained(project, event.id).decided_by.rule == "default"
     transactions = project.act_as("system:install")._transactions
-    define_retention(transactions, EventClass.CHANGE, 365, None, "tests")
+    for days in (730, 365):
+        define_retention(transactions, EventClass.CHANGE, days, None, "tests")
     found = explained(project, event.id)
     assert (found.object_type, found.kind, found.decided_by.name) == (
         "audit_event",
         "change",
-        "audit_retention/change v1",
+        "audit_retention/change v2",
     )
     assert "its segment is not sealed" in found.decided_by.why
 

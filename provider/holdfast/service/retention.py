@@ -234,7 +234,7 @@ class RetentionService:
 
 def _event(connection: Connection, target: Ref, project: str) -> tuple[Lineage, list[Policy]]:
     """Return an audit event, and the rule of its class as the policy that it is."""
-    one = event_object(connection, UUID(target.id), project)
+    one, version = event_object(connection, UUID(target.id), project)
     rules = [rule for rule in retention_of(connection) if rule.event_class is EventClass(one.kind)]
     quota = (
         f"it may go earlier, once younger sealed segments of its class hold {rules[0].quota} events"
@@ -244,7 +244,7 @@ def _event(connection: Connection, target: Ref, project: str) -> tuple[Lineage, 
     policies = [
         Policy(
             f"audit_retention/{one.kind}",
-            1,
+            version,
             Scope(ObjectType.AUDIT_EVENT, kind=one.kind),
             ClockStart.SEGMENT_SEALED,
             rule.period_days,

@@ -7,7 +7,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Select, TextClause, Uuid, bindparam, case, func, or_, select, text
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    TextClause,
+    Uuid,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.orm import aliased
 
 from holdfast.core.errors import NotFound, StateConflict
@@ -28,13 +44,19 @@ from holdfast.store.tables import ProjectRow, RetentionPolicyDecisionRow, Retent
 MOST_REFERENCES = 50_000
 """How many references are followed from one object; where there are more, it is kept."""
 
+
+def _place_of(row: Any) -> ColumnElement[str]:
+    """Return whose a policy is, as its index has it."""
+    return func.coalesce(cast(row.project_id, Text), literal_column("''"))
+
+
 _other = aliased(RetentionPolicyRow)
 _its_decision = aliased(RetentionPolicyDecisionRow)
 _newest_approved = (
     select(func.max(_other.version))
     .join(_its_decision, _its_decision.policy_id == _other.id)
     .where(
-        _other.project_id.is_not_distinct_from(RetentionPolicyRow.project_id),
+        _place_of(_other) == _place_of(RetentionPolicyRow),
         _other.name == RetentionPolicyRow.name,
         _its_decision.decision == "approve",
     )
@@ -85,7 +107,7 @@ def policy_by_id(connection: Connection, project_id: UUID | None, project: str |
         place = f"Project {project!r}" if project else "the platform"
         raise NotFound(
             f"{place} has no version {policy} of a retention policy",
-            remedy="List them with `holdfast retention policy list`",
+            remedy="`holdfast retention policy list` shows them; one of all Projects is named with --platform",
         )
     return row
 
@@ -152,12 +174,13 @@ def find_object(connection: Connection, project_id: UUID | None, project: str, i
     return Ref(row.type, str(identity))
 
 
-def event_object(connection: Connection, identity: UUID, project: str) -> GovernedObject:
-    """Return an audit event as policies see it: of the class of its segment, whose newest event starts the clock."""
+def event_object(connection: Connection, identity: UUID, project: str) -> tuple[GovernedObject, int]:
+    """Return an audit event as policies see it, and how many rules its class has had: its segment's newest event starts the clock."""
     row = _EVENT.one(connection, {"id": identity})
-    return GovernedObject(
+    one = GovernedObject(
         ObjectType.AUDIT_EVENT, str(identity), project, row.event_class, row.action, segment_sealed_at=row.newest_at
     )
+    return one, row.rules
 
 
 def lineage_of(
@@ -274,7 +297,8 @@ _FIND = Prepared(
 )
 _EVENT = Prepared(
     text(
-        "SELECT e.action, s.class AS event_class, s.newest_at FROM audit_event e JOIN audit_segment s ON s.segment = e.segment"
+        "SELECT e.action, s.class AS event_class, s.newest_at,"
+        " (SELECT count(*) FROM audit_retention r WHERE r.class = s.class) AS rules FROM audit_event e JOIN audit_segment s ON s.segment = e.segment"
         " WHERE e.id = :id"
     ).bindparams(bindparam("id", type_=Uuid))
 )
