@@ -34,9 +34,9 @@ ROOT = Path(__file__).parents[1]
 
 ROLES: Mapping[Role, str] = {
     Role.VIEWER: "reads within its Projects",
-    Role.PROJECT_MAINTAINER: "creates and runs within its Projects, requests promotions",
+    Role.PROJECT_MAINTAINER: "creates and runs within its Projects, requests promotions, proposes retention policies",
     Role.SRE: "looks after the installation: reads, audit included, and reconciles",
-    Role.SECURITY_OFFICER: "approves promotions where a policy says so, defines policies, reads audit",
+    Role.SECURITY_OFFICER: "approves promotions where a policy says so, defines policies, approves retention policies, reads audit",
     Role.PLATFORM_OWNER: "creates and archives Projects, binds roles",
 }
 PERMISSIONS: Mapping[Permission, str] = {
@@ -59,6 +59,8 @@ PERMISSIONS: Mapping[Permission, str] = {
     Permission.AUDIT_READ: "read audit events",
     Permission.EXPORT_OPERATE: "add, pause and resume sinks of the export, and replay to them: what `holdfast export` does",
     Permission.STORE_PROBE: "write down what a probe of the object store found: what `holdfast store probe` does",
+    Permission.RETENTION_PROPOSE: "propose a version of a retention policy, or its end, and withdraw a proposal",
+    Permission.RETENTION_DECIDE: "approve or reject a proposed version of a retention policy",
 }
 ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.PROJECT_CREATED: "A Project was created.",
@@ -119,6 +121,10 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.STORE_PROBED: "The object store was probed: whether it keeps its locks; the event names the rules that it breaks, and those that "
     "could not be tried.",
     AuditAction.AUDIT_EVENT_ERASED: "What an event says, and about whom, has gone; the event has its index, its action and its commitment.",
+    AuditAction.RETENTION_POLICY_PROPOSED: "A version of a retention policy was proposed, or its end; the event has its whole content.",
+    AuditAction.RETENTION_POLICY_APPROVED: "A Security Officer approved a version, which is in force from here on, or tried to: then the outcome is `refused`.",
+    AuditAction.RETENTION_POLICY_REJECTED: "A Security Officer rejected a version, or tried to: then the outcome is `refused`.",
+    AuditAction.RETENTION_POLICY_WITHDRAWN: "A proposal was taken back before anybody decided on it.",
 }
 
 

@@ -24,6 +24,7 @@ from holdfast_plugins.api import (
     pods,
     projects,
     promotions,
+    retention,
     runs,
     store,
 )
@@ -59,7 +60,21 @@ def describe() -> FastAPI:
     app = FastAPI(
         title="Holdfast", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
-    for subject in (projects, datasets, runs, pods, dags, artifacts, models, promotions, audit, ledger, store, objects):
+    for subject in (
+        projects,
+        datasets,
+        runs,
+        pods,
+        dags,
+        artifacts,
+        models,
+        promotions,
+        retention,
+        audit,
+        ledger,
+        store,
+        objects,
+    ):
         app.include_router(subject.routes, prefix=VERSION)
     app.include_router(_public, prefix=VERSION)
     app.include_router(_document, prefix=VERSION)

@@ -13,7 +13,7 @@ from uuid import UUID
 from holdfast.core.errors import HoldfastError
 from holdfast.core.note import VerifierKey
 from holdfast.core.sources import S3Location
-from holdfast.wire import artifact, audit, dag, dataset, ledger, model, pod, project, run, store
+from holdfast.wire import artifact, audit, dag, dataset, ledger, model, pod, project, retention, run, store
 from holdfast.wire.types import Page
 
 DEFAULT_LIMIT = 50
@@ -199,6 +199,28 @@ class Store(Protocol):
     def show(self) -> store.StoreStanding: ...
 
 
+class Retention(Protocol):
+    """Retention policies, of a Project or (with None) of all, and why an object is kept."""
+
+    def propose(
+        self, name: str | None, request: retention.RetentionPolicyRequest, *, key: str | None = None
+    ) -> retention.RetentionPolicy: ...
+    def propose_end(
+        self, name: str | None, policy: UUID, request: retention.RetentionPolicyReason, *, key: str | None = None
+    ) -> retention.RetentionPolicy: ...
+    def decide(
+        self, name: str | None, policy: UUID, request: retention.RetentionDecisionRequest, *, key: str | None = None
+    ) -> retention.RetentionPolicy: ...
+    def withdraw(
+        self, name: str | None, policy: UUID, request: retention.RetentionPolicyReason, *, key: str | None = None
+    ) -> retention.RetentionPolicy: ...
+    def get(self, name: str | None, policy: UUID) -> retention.RetentionPolicy: ...
+    def list(
+        self, name: str | None, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[retention.RetentionPolicy]: ...
+    def explain(self, name: str, governed: UUID) -> retention.RetentionExplanation: ...
+
+
 class Governance(Protocol):
     """All governance functions, on behalf of one caller."""
 
@@ -218,6 +240,8 @@ class Governance(Protocol):
     def models(self) -> Models: ...
     @property
     def promotions(self) -> Promotions: ...
+    @property
+    def retention(self) -> Retention: ...
     @property
     def audit(self) -> Audit: ...
     @property

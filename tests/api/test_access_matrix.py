@@ -26,6 +26,12 @@ PLATFORM = {
     ("GET", "/v1/ledger/segments"): P.AUDIT_READ,
     ("GET", "/v1/ledger/status"): P.AUDIT_READ,
     ("GET", "/v1/store"): P.PROJECT_READ,
+    ("POST", "/v1/retention-policies"): P.RETENTION_PROPOSE,
+    ("GET", "/v1/retention-policies"): P.PROJECT_READ,
+    ("GET", "/v1/retention-policies/{policy}"): P.PROJECT_READ,
+    ("POST", "/v1/retention-policies/{policy}/decisions"): P.RETENTION_DECIDE,
+    ("POST", "/v1/retention-policies/{policy}/withdraw"): P.RETENTION_PROPOSE,
+    ("POST", "/v1/retention-policies/{policy}/end"): P.RETENTION_PROPOSE,
 }
 PROJECT = {
     ("POST", "/archive"): P.PROJECT_ARCHIVE,
@@ -57,6 +63,10 @@ PROJECT = {
     ("POST", "/promotions"): P.PROMOTION_REQUEST,
     ("POST", "/promotions/{promotion}/decisions"): P.PROMOTION_DECIDE,
     ("POST", "/promotions/{promotion}/execute"): P.PROMOTION_EXECUTE,
+    ("POST", "/retention-policies"): P.RETENTION_PROPOSE,
+    ("POST", "/retention-policies/{policy}/decisions"): P.RETENTION_DECIDE,
+    ("POST", "/retention-policies/{policy}/withdraw"): P.RETENTION_PROPOSE,
+    ("POST", "/retention-policies/{policy}/end"): P.RETENTION_PROPOSE,
     ("GET", "/audit-events"): P.AUDIT_READ,
     ("GET", "/audit-proofs"): P.AUDIT_READ,
 }
@@ -126,6 +136,18 @@ def body_of(path: str) -> dict[str, Any]:
         "/policies": {"name": "p", "gates": [{"gate": "approval", "roles": ["viewer"]}]},
         "/promotions": {"model_version": ID, "alias": "a", "policy": "p"},
         "/promotions/{promotion}/decisions": {"decision": "approve", "evidence_digest": DIGEST},
+        "/retention-policies": {
+            "name": f"r{secrets.token_hex(4)}",
+            "object_type": "artifact",
+            "label": secrets.token_hex(4),
+            "starts": "created",
+            "period_days": 1,
+            "disposition": "delete",
+            "reason": "r",
+        },
+        "/retention-policies/{policy}/decisions": {"decision": "reject", "digest": DIGEST},
+        "/retention-policies/{policy}/withdraw": {"reason": "r"},
+        "/retention-policies/{policy}/end": {"reason": "r"},
     }.get(path.removeprefix("/v1").removeprefix("/projects/{project}"), {})
 
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform, Settings
 from holdfast.wire.model import DecisionRequest
 from holdfast.wire.project import RoleBindingRequest, TokenRequest
+from holdfast.wire.retention import RetentionDecisionRequest, RetentionPolicyRequest
 from tests.api.test_rest import routes
 from tests.support.s3 import S3Server, opened_on, throw_away_s3
 from tests.support.server import serve
@@ -138,6 +140,31 @@ def attached(story: Story) -> Call:
     )
 
 
+def retention() -> dict[str, Any]:
+    """Return the body of a policy with a scope of its own."""
+    return {
+        "name": f"r{secrets.token_hex(4)}",
+        "object_type": "artifact",
+        "label": secrets.token_hex(4),
+        "starts": "created",
+        "period_days": 30,
+        "disposition": "delete",
+        "reason": "r",
+    }
+
+
+def retention_call(story: Story, *, is_platform: bool, verb: str) -> Call:
+    place = None if is_platform else story.project
+    proposer, officer = story.act_as("system:install"), story.act_as("system:officer")
+    proposed = proposer.retention.propose(place, RetentionPolicyRequest(**retention()))
+    decision = RetentionDecisionRequest(decision="approve", digest=proposed.digest)
+    if verb == "end":
+        officer.retention.decide(place, proposed.id, decision)
+    path = f"{'!' if is_platform else ''}/retention-policies/{proposed.id}/{verb}"
+    body = decision.model_dump(mode="json") if verb == "decisions" else {"reason": "r"}
+    return Call(path, body, "system:officer" if verb == "decisions" else "system:install")
+
+
 POD = {"namespace": "n", "name": "p", "rule": "pod.of-no-run"}
 CHANGES: dict[tuple[str, str], Callable[[Story], Call]] = {
     ("POST", "/projects"): lambda s: Call("!/projects", {"name": f"p{secrets.token_hex(6)}", "owner": "o"}),
@@ -187,6 +214,15 @@ CHANGES: dict[tuple[str, str], Callable[[Story], Call]] = {
     ("POST", "/projects/{project}/promotions/{promotion}/execute"): lambda s: Call(
         f"/promotions/{decided(s).id}/execute"
     ),
+    ("POST", "/projects/{project}/retention-policies"): lambda s: Call("/retention-policies", retention()),
+    ("POST", "/retention-policies"): lambda s: Call("!/retention-policies", retention()),
+    **{
+        ("POST", f"{place}/retention-policies/{{policy}}/{verb}"): partial(
+            retention_call, is_platform=not place, verb=verb
+        )
+        for place in ("/projects/{project}", "")
+        for verb in ("decisions", "withdraw", "end")
+    },
 }
 GRANTS_AND_READS: dict[tuple[str, str], Callable[[Story], Call]] = {
     ("POST", "/projects/{project}/dataset-sources/grants"): lambda s: Call(
@@ -303,6 +339,8 @@ def test_a_read_changes_nothing_and_needs_no_event(
         path = path.replace(f"{{{name}}}", value)
     if path.startswith(f"/projects/{reading['project']}/dataset-versions"):
         path = path.replace(reading["version"], reading["dataset_version"])
+    if path.startswith("/retention-policies"):
+        path = path.replace(reading["policy"], reading["platform_policy"])
     assert "{" not in path
     before = state_of(owner_sql)
     headers = {"Authorization": "Bearer system:install", "X-Request-ID": secrets.token_hex(8)}
@@ -331,6 +369,9 @@ def reading(platform: Platform) -> dict[str, str]:
         "model": "tumours",
         "alias": "champion",
         "promotion": str(promotion.id),
+        "policy": retention_call(story, is_platform=False, verb="withdraw").below.split("/")[2],
+        "platform_policy": retention_call(story, is_platform=True, verb="withdraw").below.split("/")[2],
+        "governed_object": str(story.artifact(run, "model")),
     }
 
 

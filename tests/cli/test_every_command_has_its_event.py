@@ -13,8 +13,10 @@ from sqlalchemy import Connection, text
 
 from holdfast.core.audit import AuditAction, EventClass, class_of
 from holdfast.wire.project import ProjectRequest, RoleBindingRequest, TokenRequest
+from holdfast.wire.retention import RetentionPolicy
 from tests.cli.conftest import Cli
 from tests.cli.test_commands import ALL
+from tests.integration.test_database_guards import approve_retention, propose_retention
 from tests.support.story import Story
 from tests.support.trail import no_events, state_of
 
@@ -67,6 +69,20 @@ def dataset(story: Story) -> Any:
     return story.register_dataset()
 
 
+def proposing() -> tuple[str, ...]:
+    """Return the words that propose a policy with a scope of its own."""
+    words = ["--of", "artifact", "--starts", "created", "--days", "30", "--then", "delete", "--label"]
+    return f"r{secrets.token_hex(4)}", *words, secrets.token_hex(4)
+
+
+def proposed(story: Story) -> RetentionPolicy:
+    return propose_retention(story, f"r{secrets.token_hex(4)}", label=secrets.token_hex(4))
+
+
+def deciding_on(found: RetentionPolicy) -> tuple[Any, ...]:
+    return found.id, "--digest", found.digest
+
+
 CHANGES: dict[str, tuple[str, Given]] = {
     "project create": (INSTALL, lambda s, _: (f"p{secrets.token_hex(5)}", "--owner", "o")),
     "project archive": (INSTALL, lambda s, _: (project(s), "--reason", "over", "--yes")),
@@ -83,6 +99,11 @@ CHANGES: dict[str, tuple[str, Given]] = {
     "promote approve": (OLAF, lambda s, _: deciding(s)),
     "promote reject": (OLAF, lambda s, _: deciding(s)),
     "promote execute": ("user:mia", lambda s, _: (approved(s),)),
+    "retention policy propose": ("user:mia", lambda s, _: (*proposing(), "--reason", "r")),
+    "retention policy approve": (OLAF, lambda s, _: deciding_on(proposed(s))),
+    "retention policy reject": (OLAF, lambda s, _: deciding_on(proposed(s))),
+    "retention policy withdraw": ("user:mia", lambda s, _: (proposed(s).id, "--reason", "r")),
+    "retention policy end": ("user:mia", lambda s, _: (approve_retention(s, proposed(s)).id, "--reason", "r")),
 }
 SENSITIVE: dict[str, Given] = {
     "project bindings": lambda s, _: (),
@@ -109,6 +130,9 @@ HARMLESS: dict[str, Given] = {
     "policy list": lambda s, _: (),
     "promote list": lambda s, _: (),
     "promote show": lambda s, _: (s.request_promotion().id,),
+    "retention policy list": lambda s, _: (),
+    "retention policy show": lambda s, _: (proposed(s).id,),
+    "retention explain": lambda s, _: ("artifact", artifact(s)),
     "cluster manifests": lambda s, _: ("--object-store", "192.0.2.1:443", "--project", clustered(s)),
     "db upgrade": lambda s, _: (),
     "db check": lambda s, _: (),

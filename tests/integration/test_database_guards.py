@@ -15,6 +15,7 @@ from holdfast.service.transaction import Transactions
 from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.model import DecisionRequest, Promotion
+from holdfast.wire.retention import RetentionDecisionRequest, RetentionPolicy, RetentionPolicyRequest
 from tests.support.export import export_something
 from tests.support.postgres import PostgresServer
 from tests.support.probe import record_probe
@@ -73,6 +74,24 @@ def approve(story: Story, promotion: Promotion, principal: str = "user:olaf") ->
     return story.act_as(principal).promotions.decide(story.project, promotion.id, decision)
 
 
+def propose_retention(story: Story, name: str = "models", **changes: object) -> RetentionPolicy:
+    content = {
+        "name": name,
+        "object_type": "artifact",
+        "starts": "created",
+        "period_days": 30,
+        "disposition": "delete",
+        "reason": "tests",
+    }
+    return story.mia.retention.propose(story.project, RetentionPolicyRequest(**{**content, **changes}))
+
+
+def approve_retention(story: Story, proposed: RetentionPolicy | None = None) -> RetentionPolicy:
+    proposed = proposed or propose_retention(story)
+    decision = RetentionDecisionRequest(decision="approve", digest=proposed.digest)
+    return story.olaf.retention.decide(story.project, proposed.id, decision)
+
+
 @pytest.fixture(scope="module")
 def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """A Project in which every table has a row."""
@@ -87,6 +106,7 @@ def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPath
     export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
     define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
     record_probe(platform)
+    approve_retention(story)
     return story
 
 
@@ -212,6 +232,33 @@ def test_creator_is_not_approver_is_held_by_a_constraint(promoted: Story, owner_
     assert refused.value.orig.diag.constraint_name == "promotion_decision_creator_is_not_approver_ck"
     emptied = statement.replace("project_id, creators, '{sec", "project_id, '{nobody}', '{sec")
     assert refusal(owner_sql, emptied, id=promotion.id) == "23503"
+
+
+def test_proposer_is_not_approver_of_a_retention_policy_is_held_by_a_constraint(
+    promoted: Story, owner_sql: Connection
+) -> None:
+    policy = propose_retention(promoted, "guarded", label="guarded")
+    statement = (
+        "INSERT INTO retention_policy_decision (policy_id, proposed_by, principal, roles, decision, digest, reason)"
+        " SELECT id, {proposed_by}, {principal}, {roles}, 'approve', {digest}, '' FROM retention_policy WHERE id = :id"
+    )
+    as_it_is = {
+        "proposed_by": "proposed_by",
+        "principal": "'user:olaf'",
+        "roles": "'{security_officer}'",
+        "digest": "digest",
+    }
+    for changes, state, constraint in (
+        ({"principal": "proposed_by"}, "23514", "retention_policy_decision_proposer_is_not_approver_ck"),
+        ({"roles": "'{project_maintainer,viewer}'"}, "23514", "retention_policy_decision_approver_is_officer_ck"),
+        ({"proposed_by": "'user:nobody'"}, "23503", "retention_policy_decision_proposal_fk"),
+        ({"digest": "sha256(digest)"}, "23503", "retention_policy_decision_proposal_fk"),
+    ):
+        with pytest.raises(DBAPIError) as refused:
+            owner_sql.execute(text(statement.format(**{**as_it_is, **changes})), {"id": policy.id})
+        assert (refused.value.orig.sqlstate, refused.value.orig.diag.constraint_name) == (state, constraint)
+    owner_sql.execute(text(statement.format(**as_it_is)), {"id": policy.id})
+    assert refusal(owner_sql, statement.format(**{**as_it_is, "principal": "'user:otto'"}), id=policy.id) == "23505"
 
 
 def test_a_promotion_cannot_be_executed_without_approval_nor_an_alias_moved_without_a_promotion(

@@ -24,7 +24,7 @@ from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.project import Reason, RoleBindingRequest, TokenRequest
 from holdfast.wire.run import EnvironmentRequest, PipelineRunTransition, RunStart
-from tests.integration.test_database_guards import approve
+from tests.integration.test_database_guards import approve, approve_retention
 from tests.support.export import export_something
 from tests.support.ledger import unguarded
 from tests.support.probe import record_probe
@@ -68,6 +68,11 @@ CHECKS = {
     "promotion_creators_ck": {"creators": "'{}'"},
     "promotion_expires_ck": {"expires_at": "created_at"},
     "promotion_decision_creator_is_not_approver_ck": {"principal": "creators[1]"},
+    "retention_policy_decision_approver_is_officer_ck": {"decision": "'approve'", "roles": "'{viewer}'"},
+    "retention_policy_decision_proposer_is_not_approver_ck": {"decision": "'reject'", "principal": "proposed_by"},
+    "retention_policy_period_days_ck": {"period_days": "0"},
+    "retention_policy_reason_ck": {"reason": "''"},
+    "retention_policy_version_ck": {"version": "0"},
     "role_binding_subject_ck": {"subject": "'system:root'"},
     "run_code_ck": {"code_repository": "NULL"},
     "run_code_commit_ck": {"code_commit": "'main'"},
@@ -302,6 +307,7 @@ def catalogue(
     export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
     define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
     record_probe(platform)
+    approve_retention(story)
     engine = create_engine(database[0])
     with engine.connect() as connection:
         connection.execute(text("SET search_path = holdfast"))

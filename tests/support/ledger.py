@@ -41,9 +41,17 @@ def checked_by_others(log: Path, key: str, *known: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def unguarded(sql: Connection) -> Iterator[None]:
-    """Let the owner of the database change what its triggers keep, for a while."""
-    tables = ("audit_event", "audit_segment", "audit_retention", "ledger_leaf", "ledger_checkpoint", "ledger_head")
+def unguarded(sql: Connection, *more: str) -> Iterator[None]:
+    """Let the owner of the database change what the triggers of the trail, and of more tables, keep, for a while."""
+    tables = (
+        *more,
+        "audit_event",
+        "audit_segment",
+        "audit_retention",
+        "ledger_leaf",
+        "ledger_checkpoint",
+        "ledger_head",
+    )
     for table in tables:
         sql.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
     try:

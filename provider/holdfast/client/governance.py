@@ -13,6 +13,7 @@ from holdfast.client.models import ModelClient
 from holdfast.client.pods import PodClient
 from holdfast.client.projects import ProjectClient
 from holdfast.client.promotions import PromotionClient
+from holdfast.client.retention import RetentionClient
 from holdfast.client.runs import RunClient
 from holdfast.client.store import StoreClient
 from holdfast.client.transport import Transport
@@ -96,6 +97,11 @@ class GovernanceClient:
     def promotions(self) -> PromotionClient:
         """Promotion policies and promotions."""
         return PromotionClient(self._transport)
+
+    @cached_property
+    def retention(self) -> RetentionClient:
+        """Retention policies, and why an object is kept."""
+        return RetentionClient(self._transport)
 
     @cached_property
     def audit(self) -> AuditClient:

@@ -45,6 +45,8 @@ class Permission(StrEnum):
     AUDIT_READ = "audit.read"
     EXPORT_OPERATE = "export.operate"
     STORE_PROBE = "store.probe"
+    RETENTION_PROPOSE = "retention.propose"
+    RETENTION_DECIDE = "retention.decide"
 
 
 _READ = frozenset({Permission.PROJECT_READ})
@@ -61,11 +63,23 @@ _MAKE = _READ | {
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ,
     Role.PROJECT_MAINTAINER: _MAKE
-    | {Permission.TOKEN_WRITE, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
+    | {
+        Permission.TOKEN_WRITE,
+        Permission.POLICY_WRITE,
+        Permission.PROMOTION_DECIDE,
+        Permission.AUDIT_READ,
+        Permission.RETENTION_PROPOSE,
+    },
     Role.SRE: _READ
     | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.EXPORT_OPERATE, Permission.STORE_PROBE},
     Role.SECURITY_OFFICER: _READ
-    | {Permission.ARTIFACT_CONTENT, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
+    | {
+        Permission.ARTIFACT_CONTENT,
+        Permission.POLICY_WRITE,
+        Permission.PROMOTION_DECIDE,
+        Permission.AUDIT_READ,
+        Permission.RETENTION_DECIDE,
+    },
     Role.PLATFORM_OWNER: _READ
     | {
         Permission.PROJECT_CREATE,

@@ -64,6 +64,10 @@ class AuditAction(StrEnum):
     AUDIT_SEGMENT_DISPOSED = "audit_segment.disposed"
     AUDIT_EVENT_ERASED = "audit_event.erased"
     STORE_PROBED = "store.probed"
+    RETENTION_POLICY_PROPOSED = "retention_policy.proposed"
+    RETENTION_POLICY_APPROVED = "retention_policy.approved"
+    RETENTION_POLICY_REJECTED = "retention_policy.rejected"
+    RETENTION_POLICY_WITHDRAWN = "retention_policy.withdrawn"
 
 
 class Outcome(StrEnum):

@@ -16,6 +16,7 @@ from holdfast.service.models import ModelService
 from holdfast.service.pods import PodService
 from holdfast.service.projects import ProjectService
 from holdfast.service.promotions import PromotionService
+from holdfast.service.retention import RetentionService
 from holdfast.service.runs import RunService
 from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.service.store import StoreService
@@ -89,6 +90,11 @@ class GovernanceService:
     def promotions(self) -> PromotionService:
         """Promotion policies and promotions."""
         return PromotionService(self._transactions, self.objects)
+
+    @property
+    def retention(self) -> RetentionService:
+        """Retention policies, and why an object is kept."""
+        return RetentionService(self._transactions)
 
     @property
     def audit(self) -> AuditService:

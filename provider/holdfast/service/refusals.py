@@ -27,6 +27,7 @@ _NOTHING_WAS_CHANGED = (
     "Nothing was changed; once the database takes events again, repeat the call with the same idempotency key"
 )
 _CREATOR_IS_NOT_APPROVER = "promotion_decision_creator_is_not_approver_ck"
+_PROPOSER_IS_NOT_APPROVER = "retention_policy_decision_proposer_is_not_approver_ck"
 
 
 @contextmanager
@@ -75,6 +76,10 @@ def _refusal(error: DBAPIError) -> Exception:  # noqa: C901, PLR0912 - a table
             return _policy(
                 "who made a ModelVersion or asked for its promotion may not decide on it",
                 "promotion.creator-is-not-approver",
+            )
+        case "23514" if constraint == _PROPOSER_IS_NOT_APPROVER:
+            return _policy(
+                "who proposed a retention policy may not decide on it", "retention_policy.proposer-is-not-approver"
             )
         # Of class 22, and what the driver refuses before the server is asked: U+0000 in a text, a number that no column can hold.
         case _ if state in ("23514", "23502") or isinstance(error, DataError):

@@ -232,6 +232,8 @@ class Transactions:
             Permission.BINDING_WRITE,
             Permission.PROJECT_ARCHIVE,
             Permission.RUN_RECONCILE,
+            Permission.RETENTION_PROPOSE,
+            Permission.RETENTION_DECIDE,
         ):
             raise PolicyViolation(
                 f"Project {found.access.project!r} is archived and read-only",

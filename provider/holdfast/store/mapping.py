@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from holdfast.core.digest import text_of
 from holdfast.core.policy import DataPlaneKind, EnvironmentKind, ProjectClass
 from holdfast.core.run import ErrorClass, OriginReason, RunState
-from holdfast.wire import artifact, audit, dataset, model, project, run
+from holdfast.wire import artifact, audit, dataset, model, project, retention, run
 
 
 def joined(row: Row[Any], **more: Any) -> SimpleNamespace:
@@ -262,4 +262,36 @@ def event_of(row: Row[Any]) -> audit.AuditEvent:
         content=content["content"],
         commitment=text_of(row.commitment),
         erased_at=row.erased_at,
+    )
+
+
+def retention_policy_of(row: Any) -> retention.RetentionPolicy:
+    """Return a version of a retention policy from a row of `queries.retention.POLICIES`."""
+    decision = None
+    if row.decision is not None:
+        decision = retention.RetentionPolicyDecision(
+            decision=row.decision,
+            principal=row.principal,
+            roles=row.roles,
+            reason=row.decision_reason,
+            decided_at=row.decided_at,
+        )
+    return retention.RetentionPolicy(
+        id=row.id,
+        project=row.project,
+        name=row.name,
+        version=row.version,
+        object_type=row.object_type,
+        kind=row.kind,
+        label=row.label,
+        starts=row.starts,
+        period_days=row.period_days,
+        disposition=row.disposition,
+        is_end=row.is_end,
+        reason=row.reason,
+        digest=text_of(row.digest),
+        proposed_by=row.proposed_by,
+        proposed_at=row.created_at,
+        state=row.state,
+        decision=decision,
     )

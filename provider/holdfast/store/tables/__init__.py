@@ -15,6 +15,7 @@ from holdfast.store.tables.model import (
     PromotionRow,
 )
 from holdfast.store.tables.project import IdempotencyReplyRow, ProjectRow, RoleBindingRow, ServiceTokenRow
+from holdfast.store.tables.retention import RetentionPolicyDecisionRow, RetentionPolicyRow
 from holdfast.store.tables.run import (
     ArtifactRow,
     EnvironmentLockRow,
@@ -51,6 +52,8 @@ __all__ = [
     "PromotionDecisionRow",
     "PromotionPolicyRow",
     "PromotionRow",
+    "RetentionPolicyDecisionRow",
+    "RetentionPolicyRow",
     "RoleBindingRow",
     "RunInputRow",
     "RunRow",
