@@ -29,7 +29,7 @@ from holdfast.wire.ledger import CopyExtent, LedgerFinding, LedgerVerification, 
 
 PARALLEL_FROM = 8 * CHUNK
 """Entries from which on it pays to start processes."""
-_BEGUN = 8
+_BEGUN = 32
 """Chunks that are begun, or seen and not yet told in their turn, for each core."""
 
 Known = tuple[int, str, bytes]
