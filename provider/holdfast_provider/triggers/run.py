@@ -108,7 +108,7 @@ class RunTrigger(BaseTrigger):
             moved = asyncio.create_task(self._until_moved(core, has_begun))
             try:
                 await asyncio.wait({log, moved}, return_when=asyncio.FIRST_COMPLETED)
-                if self.is_staged and self.takes_hints and log.done() and log.result():
+                if log.done() and log.result():
                     return MOVED
                 event = await moved
                 if event == MOVED and self.is_staged:
@@ -197,7 +197,7 @@ class RunTrigger(BaseTrigger):
         return _WATCH_S
 
     async def _follow_log(self, core: Any, token: str, has_begun: asyncio.Event) -> bool:
-        """Log every line of the user's command, masked, as it comes, from the first one; return whether it has said its end.
+        """Log every line of the user's command, masked, as it comes, from the first one; return whether it has said its end, and is believed.
 
         That is sooner to be had than the cluster's word, by half a second on average. It is a hint: the task looks for itself.
         """
@@ -213,7 +213,7 @@ class RunTrigger(BaseTrigger):
                         if line != END_LINE:
                             text = line.decode(errors="backslashreplace")
                             self.log.info("%s", mask(text, token))
-                        elif (streams_left := streams_left - 1) == 0:
+                        elif (streams_left := streams_left - 1) == 0 and self.is_staged and self.takes_hints:
                             return True
                     return False
             except asyncio.CancelledError:

@@ -121,7 +121,7 @@ class PodExecution:
         StepFailed where the pod is gone or is another, or the cluster refuses the call.
         """
         deadline = time.monotonic() + timeout_s
-        pod, progress = self.wait(lambda found: not isinstance(found, Waiting) or found.is_placed, timeout_s)
+        _, progress = self.wait(lambda found: not isinstance(found, Waiting) or found.is_placed, timeout_s)
         if isinstance(progress, Waiting) and progress.is_placed:
             for pause_s in _PAUSES_S:
                 if time.monotonic() > deadline:
