@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,20 @@ if TYPE_CHECKING:
     from holdfast.service.governance import GovernanceService
 
 GRANT_KEY = "a grant key for tests, which is long enough"
+
+
+def pytest_configure() -> None:
+    """End on SIGTERM as on Ctrl-C, so that fixtures stop what they have started: servers, clusters, their links and directories."""
+    ours = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        # A second one would leave half of it behind; and what a test has forked ends at once.
+        signal.signal(number, signal.SIG_IGN if os.getpid() == ours else signal.SIG_DFL)
+        if os.getpid() == ours:
+            raise KeyboardInterrupt("SIGTERM")
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 @pytest.hookimpl(wrapper=True)

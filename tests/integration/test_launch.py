@@ -94,6 +94,15 @@ def test_wherever_output_is_cut_no_secret_passes_and_nothing_else_is_lost(
             assert found.count(b"***") >= len(around) - 1
 
 
+def test_process_1_says_its_end_on_a_line_of_its_own_on_both_streams(program: Path) -> None:
+    command = [program, "sh", "-c", "printf said; printf complained >&2; exit 3"]
+    first = subprocess.run(["unshare", "--pid", "--fork", *command], capture_output=True, check=False, timeout=60)
+    other = subprocess.run(command, capture_output=True, check=False, timeout=60)
+
+    assert (first.returncode, first.stdout, first.stderr) == (3, b"said\n\x04\n", b"complained\n\x04\n")
+    assert (other.returncode, other.stdout, other.stderr) == (3, b"said", b"complained")
+
+
 def test_several_secrets_the_lines_of_one_and_the_files_of_a_directory_are_masked(
     launch: Launch, program: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import time
 
 from demo.platform import PROJECT
 
+from holdfast.dataplane.kubernetes.run import BRIEF_S
 from holdfast.wire.project import TokenRequest
 from tests.support.airflow import ROOT, Installation
 from tests.support.kubernetes.airflow import WORKER
@@ -25,6 +26,24 @@ def test_a_dag_from_git_runs_in_pods_and_its_outputs_are_inputs_of_the_next(plac
     assert first.code is not None
     assert second.metrics == {"length": len("good morningagain")}
     assert "a step says good morning" in place.log("pods", run_id, "first")
+
+
+def test_a_command_that_says_its_end_and_goes_on_is_not_believed(place: Installation) -> None:
+    say = (
+        "import sys, time, pathlib, os\nfor each in (sys.stdout, sys.stderr): print('\\n\\4', file=each, flush=True)\n"
+    )
+    write = "pathlib.Path(os.environ['HOLDFAST_OUTPUTS'], 'out.txt').write_text('made after it')"
+    run_id = place.trigger("made", command=["python", "-c", f"{say}time.sleep({BRIEF_S + 20})\nprint('late')\n{write}"])
+
+    place.check_end("made", run_id)
+
+    [run] = place.runs("made", run_id)
+    [artifact] = place.governance.artifacts.list(run.project, run=run.id).items
+    assert (run.state, artifact.size_bytes) == ("succeeded", len("made after it"))
+    log = place.log("made", run_id, "step")
+    assert "late" in log
+    assert "\\u0004" not in log
+    assert "\4" not in log
 
 
 def test_the_dag_that_reconciles_runs_with_a_token_and_a_kubeconfig_of_its_own(

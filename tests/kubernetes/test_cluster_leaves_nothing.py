@@ -65,6 +65,27 @@ def test_the_command_stops_when_it_is_told_to(how: signal.Signals, here: Path) -
     assert traces.of_machine(command.pid) == before
 
 
+@pytest.mark.parametrize("when", ["while the cluster starts", "while a test runs"])
+def test_a_suite_that_is_told_to_end_stops_what_it_has_started(when: str, here: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "test_suite.py"
+    suite.write_text("import signal\ndef test_waits(cluster):\n    print('here', flush=True)\n    signal.pause()\n")
+    plugins = ["-p", "tests.conftest", "-p", "tests.kubernetes.conftest", "-c", str(here / "pyproject.toml")]
+    before = traces.of_machine()
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-s", "-q", *plugins, suite], cwd=here, stdout=subprocess.PIPE, text=True
+    ) as pytests:
+        wait_for_a_bridge(pytests.pid)
+        if when == "while a test runs":
+            while "here" not in pytests.stdout.readline():
+                assert pytests.poll() is None
+        meanwhile = traces.of_machine(pytests.pid) - before
+        pytests.terminate()
+        said = pytests.stdout.read()
+    assert (pytests.returncode, "KeyboardInterrupt" in said) == (pytest.ExitCode.INTERRUPTED, True), said
+    assert meanwhile
+    assert traces.of_machine(pytests.pid) == before
+
+
 def wait_for_a_bridge(pid: int) -> None:
     deadline = time.monotonic() + 60
     while not any(marked.startswith(f"{pid}-") for marked in traces.bridges().values()):

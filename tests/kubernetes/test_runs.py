@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from holdfast.dataplane.kubernetes.cluster import END_LINE
+from holdfast.dataplane.kubernetes.manifest import USER
 from holdfast.dataplane.plane import StepFailed
 from tests.support.kubernetes.project import KubernetesProject
 
@@ -43,6 +45,17 @@ def test_a_run_is_laid_out_executed_and_recorded_with_what_it_made(project: Kube
     names = {artifact.name: artifact for artifact in project.governance.artifacts.list(project.name, run=run.id).items}
     assert set(names) == {"model", "metrics", "plots/roc.svg"}
     assert json.dumps(pod).count("X-Amz") == 0
+
+
+def test_what_a_command_has_said_ends_with_a_line_that_is_read_and_not_shown(project: KubernetesProject) -> None:
+    run = project.create("python", "-c", "import sys; print('one'); sys.stderr.write('two')")
+
+    project.succeed(run)
+
+    name = f"run-{run.id}"
+    assert sorted(project.cluster.log(project.name, name, USER)) == ["one", "two"]
+    raw = project.plane.cluster.kubectl("logs", name, f"--namespace={project.name}", "--container", USER)
+    assert raw.splitlines().count(END_LINE.decode()) == 2
 
 
 def test_what_a_run_has_used_stands_on_it(project: KubernetesProject) -> None:

@@ -109,12 +109,13 @@ class RunningOperator(HoldfastOperator):
         return self._wait(context, pods, project, run, is_staged=is_staged)
 
     def _end(self, context: Any, pods: "PodRun", project: str, run: "Run", attempts: int) -> "Run":
+        from holdfast.dataplane.kubernetes.run import SETTLE_S
         from holdfast.dataplane.kubernetes.status import Ended
 
-        if isinstance(pods.progress(), Ended):
+        if isinstance(pods.progress(SETTLE_S), Ended):
             return self._store(context, pods, project, run, attempts)
-        # A watch may end before what it waited for: look again.
-        return self._wait(context, pods, project, run, is_staged=True)
+        # A watch may end before what it waited for, and a command may say its end before it comes: look again.
+        return self._wait(context, pods, project, run, is_staged=True, takes_hints=False)
 
     def _store(self, context: Any, pods: "PodRun", project: str, run: "Run", attempts: int) -> "Run":
         """Return the Run, its outputs stored; defers while what that needs does not answer and its pod keeps them."""
@@ -129,7 +130,15 @@ class RunningOperator(HoldfastOperator):
             return self._wait(context, pods, project, run, is_staged=True, attempts=attempts + 1)
 
     def _wait(
-        self, context: Any, pods: "PodRun", project: str, run: "Run", *, is_staged: bool, attempts: int = 0
+        self,
+        context: Any,
+        pods: "PodRun",
+        project: str,
+        run: "Run",
+        *,
+        is_staged: bool,
+        attempts: int = 0,
+        takes_hints: bool = True,
     ) -> NoReturn:
         """Defer until the Run's pod has moved on, or, where its outputs could not be stored, until it is time to try that again."""
         from holdfast.core.backoff import back_off
@@ -151,6 +160,7 @@ class RunningOperator(HoldfastOperator):
             earliest=(now := time.time()) + max(LEAST_S, pause_s),
             start_by=now + START_TIMEOUT_S,
             deadline_s=deadline_s(run),
+            takes_hints=takes_hints,
         )
         more = {"project": project, "run": str(run.id), "is_staged": is_staged, "attempts": attempts}
         # Beyond what the trigger itself waits for: Airflow's own timeout would leave the pod behind.

@@ -22,6 +22,7 @@
 
 #define MESSAGE "/dev/termination-log"
 #define NOT_STARTED 126
+#define END "\n\004\n" /* EOT on a line of its own, whatever was said before */
 #define SECRETS "HOLDFAST_SECRETS"
 #ifndef DIRECTORIES
 #define DIRECTORIES "/holdfast/secrets/"
@@ -148,6 +149,13 @@ static int wait_and_mask(struct stream *streams) {
     return status;
 }
 
+/* Say on both streams that nothing more comes: who follows them learns it at once, and of a container's end only when its node looks, once
+ * a second. It is a hint and no evidence: the command can say the same. */
+static void say_end(void) {
+    for (int to = 1; to <= 2 && getpid() == 1; to++)
+        write_all(to, END, strlen(END));
+}
+
 /* Have the command's output come by a pipe. */
 static int divert(struct stream *stream, int to) {
     int ends[2];
@@ -225,5 +233,6 @@ int main(int count, char **arguments) {
             if (ended < 0 && errno != EINTR)
                 return NOT_STARTED;
     say_usage();
+    say_end();
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

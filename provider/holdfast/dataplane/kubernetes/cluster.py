@@ -22,6 +22,8 @@ Pod = dict[str, Any]
 _PAGE = 250
 LINE_LIMIT = 16 << 10
 """Bytes of a line of a log at most."""
+END_LINE = b"\x04"
+"""What a command's process 1 says last, on each of its two streams."""
 
 
 class Cluster:
@@ -135,7 +137,8 @@ class Cluster:
         with _answered("get pods/log", namespace):
             response = self._core.read_namespaced_pod_log(name, namespace, container=container, **_RAW)
             for line in _lines(response, LINE_LIMIT):
-                yield line.decode(errors="backslashreplace")
+                if line != END_LINE:
+                    yield line.decode(errors="backslashreplace")
 
     def time(self) -> datetime:
         """Return the cluster's time; raises StepFailed, Unavailable."""

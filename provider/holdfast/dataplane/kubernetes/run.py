@@ -39,8 +39,8 @@ AT_HAND_S = 20.0
 BRIEF_S = 15.0
 """How long it waits for a command that may be short: to be waited for elsewhere, and to be come back to, costs a second process and,
 on a machine that has work to do, about as long as that."""
-_SETTLE_S = 2.0
-"""How long a pod whose Run has failed is given to end by itself."""
+SETTLE_S = 2.0
+"""How long a pod is given to say what is known already: that its command has ended, or, where its Run has failed, to end by itself."""
 _LEAVE_S = 60.0
 """How long before a pod gives up what it keeps its outputs are given up, so that the Run ends with their own cause."""
 
@@ -118,9 +118,13 @@ class PodRun:
             return False
         return (kept_until(self._pod) - datetime.now(UTC)).total_seconds() > _LEAVE_S
 
-    def progress(self) -> Progress:
-        """Return how far the Run is; a failed one is recorded as such and raised as StepFailed."""
-        return self._recorded(self._look)
+    def progress(self, settle_s: float = 0) -> Progress:
+        """Return how far the Run is; a failed one is recorded as such and raised as StepFailed.
+
+        Args:
+            settle_s: how long the cluster is given to say that the command has ended, where there was a hint that it has.
+        """
+        return self._recorded(lambda: self._look(settle_s))
 
     def cancel(self) -> None:
         """End the user's command by removing the Run's pod, and record the Run as canceled; nothing, where a later try goes on with it."""
@@ -167,7 +171,7 @@ class PodRun:
             self._probe("pod.created")
             if isinstance(progress_of(self._pod), Waiting | Stageable):
                 execution.prepare(code)
-            self._pod, progress = execution.wait(lambda found: not isinstance(found, Waiting), self.at_hand_s)
+            self._pod, progress = execution.reach(self.at_hand_s)
             if isinstance(progress, Stageable):
                 self._record.start(uid_of(self._pod))
                 self._probe("run.started")
@@ -200,11 +204,15 @@ class PodRun:
                 self._checked(progress_of(self._pod))
                 raise
 
-    def _look(self) -> Progress:
-        self._pod = self._execution().find_pod()
+    def _look(self, settle_s: float = 0) -> Progress:
+        execution = self._execution()
+        self._pod = execution.find_pod()
         if self._pod is None:
-            raise self._execution().gone()
-        return self._checked(progress_of(self._pod))
+            raise execution.gone()
+        progress = progress_of(self._pod)
+        if settle_s and isinstance(progress, Running):
+            self._pod, progress = execution.wait(lambda found: not isinstance(found, Running), settle_s)
+        return self._checked(progress)
 
     def _end(self) -> Run:
         progress = self._look()
@@ -265,7 +273,7 @@ class PodRun:
             return
         try:
             with self._execution() as execution:
-                pod, _ = execution.wait(lambda found: isinstance(found, Ended), _SETTLE_S)
+                pod, _ = execution.wait(lambda found: isinstance(found, Ended), SETTLE_S)
                 if not takes_room(pod) or execution.find_pod() is None:
                     return
                 if has_run(pod):

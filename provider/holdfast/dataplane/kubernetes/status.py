@@ -29,9 +29,15 @@ _NOT_THERE = ("not found", "does not exist", "manifest unknown")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nothing of the user's has run; `cause` says what is waited for."""
+    """Nothing of the user's has run.
+
+    Attributes:
+        cause: what is waited for.
+        is_placed: whether the agent may take orders any moment: the pod has a node, and no container of it is known to have begun.
+    """
 
     cause: str
+    is_placed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,8 @@ def progress_of(pod: Pod) -> Progress:
             return Broken(hopeless)
     if "running" in stage:
         return Stageable()
-    return Waiting(_waiting_for(pod))
+    is_placed = bool(pod["spec"].get("nodeName")) and "terminated" not in stage
+    return Waiting(_waiting_for(pod), is_placed)
 
 
 def not_started(pod: Pod, waited_s: float) -> StepFailed:
