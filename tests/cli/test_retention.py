@@ -76,13 +76,11 @@ def test_it_is_explained_why_something_is_still_there(cli: Cli, story: Story) ->
     run = story.succeed()
     artifact, data = str(story.artifact(run, "plots/roc.svg")), str(story.register_dataset())
     said = cli.table("retention", "explain", "artifact", artifact)
-    assert said.startswith(
-        f"artifact {artifact} is kept and nobody knows until when, by default no policy, no deletion"
-    )
+    assert said.startswith(f"artifact {artifact} is kept, with no end that is known, by default no policy, no deletion")
     found = cli.json("retention", "explain", artifact)
     assert (found["outcome"], found["decided_by"]["rule"]) == ("kept", "default")
     said = cli.table("retention", "explain", "dataset-version", data)
-    assert "which is kept itself" in said
+    assert "to which no retention policy in force applies" in said
     assert "What would be otherwise" in said
     assert cli.json("retention", "explain", "run", str(run.id))["object_type"] == "run_log"
     assert "is a artifact" in cli.refused(2, "retention", "explain", "run", artifact)

@@ -164,8 +164,8 @@ def _sentence(found: RetentionExplanation) -> str:
     by = f"by {found.decided_by.rule} {_version(found.decided_by)}: {found.decided_by.why}"
     if found.disposition is not None:
         return f"{what} due ({found.disposition}) {by}"
-    until = f"until {found.until:%Y-%m-%dT%H:%M:%SZ} at least" if found.until else "and nobody knows until when"
-    return f"{what} kept {until}, {by}"
+    until = f" until {found.until:%Y-%m-%dT%H:%M:%SZ} at least" if found.until else ", with no end that is known"
+    return f"{what} kept{until}, {by}"
 
 
 def _version(rule: RetentionRule) -> str:

@@ -165,8 +165,8 @@ def decide(
         chosen = most_explicit(applicable)
         decider = next(rule for rule in rules if rule.policy is chosen)
         return Decision(RetentionOutcome.DUE, None, decider, chosen.disposition, rules)
-    # A hold before anything, then what keeps the longest; of equals the first in the order of precedence.
-    decider = max(keeping, key=lambda rule: (rule.kind is RuleKind.HOLD, rule.until or FOREVER))
+    # What keeps the longest, of equals the first in the order of precedence: a hold, which has no end, before anything.
+    decider = max(keeping, key=lambda rule: rule.until or FOREVER)
     return Decision(RetentionOutcome.KEPT, decider.until, decider, None, rules)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from holdfast.core.retention.clock import written
 from holdfast.core.retention.decision import Decision, Reference, decide, kept_until, most_explicit
 from holdfast.core.retention.policy import FOREVER, GovernedObject, Hold, Policy, Ref
 
@@ -80,6 +81,17 @@ class Rulebook:
         policies, is_held = self._of(one)
         return kept_until(policies, one, is_held=is_held or ref in self._held)
 
+    def why(self, ref: Ref, one: GovernedObject | None) -> str:
+        """Return by what something is kept that is kept in itself."""
+        for hold in self.holds:
+            if hold.covers(ref, one):
+                return f"which is under legal hold {hold.name} (matter {hold.matter})"
+        if one is None or not (policies := self.applicable(one)):
+            return "to which no retention policy in force applies"
+        longest = max(policies, key=lambda policy: policy.keeps_until(one))
+        until = longest.keeps_until(one)
+        return f"which policy {longest} keeps{f' until {written(until)}' if until != FOREVER else ''}"
+
     def _of(self, one: GovernedObject) -> tuple[tuple[Policy, ...], bool]:
         key = (one.type, one.project, one.kind, one.label)
         if (found := self._found.get(key)) is None:
@@ -152,7 +164,7 @@ def references_to(lineage: Lineage, ref: Ref, rules: Rulebook, now: datetime) ->
     """
     remaining = kept(lineage, rules, now, without=ref)
     return [
-        Reference(one, remaining[one].until, _why(lineage, one, remaining))
+        Reference(one, remaining[one].until, _why(lineage, one, remaining, rules))
         for one in lineage.referrers.get(ref, ())
         if one in remaining and one != ref
     ]
@@ -165,12 +177,12 @@ def _chain(ref: Ref, remaining: Mapping[Ref, Kept]) -> list[Ref]:
     return chain
 
 
-def _why(lineage: Lineage, ref: Ref, remaining: Mapping[Ref, Kept]) -> str:
+def _why(lineage: Lineage, ref: Ref, remaining: Mapping[Ref, Kept], rules: Rulebook) -> str:
     *between, root = _chain(ref, remaining)
     said = "".join(f"{lineage.name_of(one)}, which is referred to by " for one in between)
     if root in lineage.anchors:
         return f"{said}{lineage.name_of(root)}: {lineage.anchors[root]}"
-    return f"{said}{lineage.name_of(root)}, which is kept itself"
+    return f"{said}{lineage.name_of(root)}, {rules.why(root, lineage.objects.get(root))}"
 
 
 @dataclass(frozen=True, slots=True)
