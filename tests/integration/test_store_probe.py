@@ -145,6 +145,10 @@ def test_a_bucket_that_is_somebody_elses_is_not_the_probes_own(s3: S3Server) -> 
     assert with_outcome(found, RuleOutcome.UNTRIED) == ["suspend versioning", "delete bucket", "lifecycle"]
     assert "holds what is not the probe's" in finding(found, "delete bucket").says
     assert keys(s3, own) == ["theirs"]
+    plain = own_bucket(second := s3.create_bucket())
+    client.create_bucket(Bucket=plain)
+    assert "has no Object Lock" in finding(probed(s3, second), "suspend versioning").says
+    assert "Status" not in client.get_bucket_versioning(Bucket=plain)
     assert is_honest(found.findings)
 
 

@@ -45,8 +45,8 @@ def check(context: typer.Context) -> None:
 def probe(context: typer.Context) -> None:
     """Try on canaries in the object store what a dishonest store would let happen, and write down whether it keeps its locks.
 
-    The settings come from the environment (HOLDFAST_S3_BUCKET, HOLDFAST_DATABASE_URL), the credentials as the service has them. Small
-    objects stay under retention for two minutes; the next probe removes them. What would change the whole bucket is tried in a bucket of
+    The settings come from the environment (HOLDFAST_S3_BUCKET, HOLDFAST_DATABASE_URL), the credentials from where
+    boto3 finds them. Small objects stay under retention for two minutes; the next probe removes them. What would change the whole bucket is tried in a bucket of
     the probe's own, named like the real one with -probe behind it, which stays. Ends with exit code 6 when the store breaks a rule, and
     with 2 when one that is needed could not be tried.
     """

@@ -91,7 +91,6 @@ class OwnBucket:
                 raise _Unfit(f"the probe's own bucket {name!r} is not there and cannot be made ({found})")
         elif found:
             raise _Unfit(f"the bucket {name!r}, which is to be the probe's own, cannot be used ({found})")
-        self._keep_versions(name)
         if found := self._asked(self.client.get_object_lock_configuration, Bucket=name):
             raise _Unfit(f"the probe's own bucket {name!r} has no Object Lock ({found})")
         with translated(name):
@@ -99,6 +98,8 @@ class OwnBucket:
         keys = [one["Key"] for kind in ("Versions", "DeleteMarkers") for one in listed.get(kind, ())]
         if any(not key.startswith(self.prefix) for key in keys):
             raise _Unfit(f"the bucket {name!r}, which is to be the probe's own, holds what is not the probe's")
+        # Only now: what is somebody else's stays as it is.
+        self._keep_versions(name)
 
     def _keep_versions(self, name: str) -> None:
         """Have the bucket keep versions, should it not: a probe may have been killed where it had to be told."""
