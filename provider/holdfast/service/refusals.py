@@ -81,6 +81,11 @@ def _refusal(error: DBAPIError) -> Exception:  # noqa: C901, PLR0912 - a table
             return _policy(
                 "who proposed a retention policy may not decide on it", "retention_policy.proposer-is-not-approver"
             )
+        # An event's segment was read as the open one and has gone before the row came to it: closed, sealed and disposed of in that moment.
+        case "23514" if not constraint and getattr(diagnosis, "table_name", None) == "audit_event":
+            return Unavailable(
+                "the open segment of the audit trail went at the same moment", remedy=_NOTHING_WAS_CHANGED
+            )
         # Of class 22, and what the driver refuses before the server is asked: U+0000 in a text, a number that no column can hold.
         case _ if state in ("23514", "23502") or isinstance(error, DataError):
             return InvalidRequest(
