@@ -4,17 +4,22 @@ Every function that changes something takes an idempotency key: the same key wit
 with another request is a `StateConflict`. Without a key the caller forgoes that. `project` is a Project's name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
-from uuid import UUID
+from __future__ import annotations
 
-from holdfast.core.errors import HoldfastError
-from holdfast.core.note import VerifierKey
-from holdfast.core.sources import S3Location
-from holdfast.wire import artifact, audit, dag, dataset, ledger, model, pod, project, retention, run, store
-from holdfast.wire.types import Page
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+# Who names a port in a signature has no use of every model that goes through one, and to build them all takes longer than most calls.
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from holdfast.core.errors import HoldfastError
+    from holdfast.core.note import VerifierKey
+    from holdfast.core.sources import S3Location
+    from holdfast.wire import artifact, audit, dag, dataset, ledger, model, pod, project, retention, run, store
+    from holdfast.wire.types import Page
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500

@@ -1,22 +1,25 @@
 """All governance functions over HTTP, with one service token."""
 
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from holdfast.client.artifacts import ArtifactClient
-from holdfast.client.audit import AuditClient
-from holdfast.client.dags import DagClient
-from holdfast.client.datasets import DatasetClient
-from holdfast.client.models import ModelClient
-from holdfast.client.pods import PodClient
-from holdfast.client.projects import ProjectClient
-from holdfast.client.promotions import PromotionClient
-from holdfast.client.retention import RetentionClient
-from holdfast.client.runs import RunClient
-from holdfast.client.store import StoreClient
 from holdfast.client.transport import Transport
+
+# Each is imported where it is first used: a task uses two of them, and the models of all take longer than its calls.
+if TYPE_CHECKING:
+    from holdfast.client.artifacts import ArtifactClient
+    from holdfast.client.audit import AuditClient
+    from holdfast.client.dags import DagClient
+    from holdfast.client.datasets import DatasetClient
+    from holdfast.client.models import ModelClient
+    from holdfast.client.pods import PodClient
+    from holdfast.client.projects import ProjectClient
+    from holdfast.client.promotions import PromotionClient
+    from holdfast.client.retention import RetentionClient
+    from holdfast.client.runs import RunClient
+    from holdfast.client.store import StoreClient
 
 
 class GovernanceClient:
@@ -59,56 +62,78 @@ class GovernanceClient:
         self._transport.close()
 
     @cached_property
-    def projects(self) -> ProjectClient:
+    def projects(self) -> "ProjectClient":
         """Projects and access to them."""
+        from holdfast.client.projects import ProjectClient
+
         return ProjectClient(self._transport)
 
     @cached_property
-    def datasets(self) -> DatasetClient:
+    def datasets(self) -> "DatasetClient":
         """DatasetVersions."""
+        from holdfast.client.datasets import DatasetClient
+
         return DatasetClient(self._transport)
 
     @cached_property
-    def runs(self) -> RunClient:
+    def runs(self) -> "RunClient":
         """EnvironmentLocks, PipelineRuns and Runs."""
+        from holdfast.client.runs import RunClient
+
         return RunClient(self._transport)
 
     @cached_property
-    def pods(self) -> PodClient:
+    def pods(self) -> "PodClient":
         """Pods that are quarantined or removed."""
+        from holdfast.client.pods import PodClient
+
         return PodClient(self._transport)
 
     @cached_property
-    def dags(self) -> DagClient:
+    def dags(self) -> "DagClient":
         """Dags that Airflow was not let take."""
+        from holdfast.client.dags import DagClient
+
         return DagClient(self._transport)
 
     @cached_property
-    def artifacts(self) -> ArtifactClient:
+    def artifacts(self) -> "ArtifactClient":
         """Artifacts."""
+        from holdfast.client.artifacts import ArtifactClient
+
         return ArtifactClient(self._transport)
 
     @cached_property
-    def models(self) -> ModelClient:
+    def models(self) -> "ModelClient":
         """Models and ModelVersions."""
+        from holdfast.client.models import ModelClient
+
         return ModelClient(self._transport)
 
     @cached_property
-    def promotions(self) -> PromotionClient:
+    def promotions(self) -> "PromotionClient":
         """Promotion policies and promotions."""
+        from holdfast.client.promotions import PromotionClient
+
         return PromotionClient(self._transport)
 
     @cached_property
-    def retention(self) -> RetentionClient:
+    def retention(self) -> "RetentionClient":
         """Retention policies, and why an object is kept."""
+        from holdfast.client.retention import RetentionClient
+
         return RetentionClient(self._transport)
 
     @cached_property
-    def audit(self) -> AuditClient:
+    def audit(self) -> "AuditClient":
         """The audit trail."""
+        from holdfast.client.audit import AuditClient
+
         return AuditClient(self._transport)
 
     @cached_property
-    def store(self) -> StoreClient:
+    def store(self) -> "StoreClient":
         """The object store, as the installation speaks of it."""
+        from holdfast.client.store import StoreClient
+
         return StoreClient(self._transport)

@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast.dataplane.agent.failure import AgentFailure
 from holdfast.dataplane.agent.files import check_directory, check_name, digest_output, inside, walk
+from holdfast.dataplane.agent.transfer import Transfers
 
 _METRICS = "metrics"
 _METRICS_LIMIT_BYTES = 64 << 10
@@ -48,8 +49,6 @@ def collect(order: dict[str, Any]) -> dict[str, Any]:
 
 def publish(order: dict[str, Any]) -> dict[str, Any]:
     """Store collected files under their grants and return the version id of each; those stored in parts have none yet."""
-    from holdfast.dataplane.agent.transfer import Transfers  # takes longer to import than most files to be hashed
-
     root = Path(order["scratch"]) / "outputs"
     check_directory(root, "user")
     with Transfers() as transfers:

@@ -4,13 +4,12 @@ Two of these are containers' processes that only wait: `wait` holds the user's c
 outputs until they are stored. The third is called from outside by exec and carries out orders, one after the other, each with one line as
 its report: stage, collect, publish, release. They come on standard input, because nothing else that reaches a pod is kept out of
 its specification and of the cluster's log; a header says which it is and how long, because exec cannot end a stream.
-
-Three processes start in a pod that somebody waits for: each imports what it needs, when it needs it.
 """
 
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -19,7 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from holdfast.dataplane.agent.collect import collect, publish
 from holdfast.dataplane.agent.failure import AgentFailure
+from holdfast.dataplane.agent.stage import lay_out
 
 LAUNCHER = Path("/usr/local/lib/holdfast/launch")
 """Where the agent's image has what launch.c becomes: process 1 of the user's container, whose image has nothing of ours."""
@@ -79,8 +80,8 @@ def _answers(stream: IO[bytes], scratch: Path, control: Path) -> Iterator[Report
     """Yield the report of each order in a stream, until it ends; an order that breaks off is the last one."""
     orders: dict[str, Callable[[dict[str, Any], Content], Report]] = {
         "stage": lambda order, content: _stage(order, content, scratch, control),
-        "collect": lambda order, _: _collect({"scratch": str(scratch), **order}),
-        "publish": lambda order, _: _publish({"scratch": str(scratch), **order}),
+        "collect": lambda order, _: {"result": collect({"scratch": str(scratch), **order})},
+        "publish": lambda order, _: {"result": publish({"scratch": str(scratch), **order})},
         "release": lambda *_: _release(control),
     }
     while line := stream.readline(_HEADER_LIMIT_BYTES):
@@ -132,10 +133,6 @@ def _stage(order: dict[str, Any], content: Content, scratch: Path, control: Path
 
 
 def _lay_out(order: dict[str, Any], content: Content) -> Report:
-    import shutil
-
-    from holdfast.dataplane.agent.stage import lay_out
-
     lay_out(order, content)  # type: ignore[arg-type]  # tarfile reads, and asks for nothing else
     if not LAUNCHER.exists():
         raise AgentFailure("platform", f"the agent's image has no {LAUNCHER}", "Build it from the Dockerfile")
@@ -143,18 +140,6 @@ def _lay_out(order: dict[str, Any], content: Content) -> Report:
     programs.mkdir(mode=0o755)
     shutil.copy(LAUNCHER, programs / LAUNCHER.name)
     return {"result": {}}
-
-
-def _collect(order: dict[str, Any]) -> Report:
-    from holdfast.dataplane.agent.collect import collect
-
-    return {"result": collect(order)}
-
-
-def _publish(order: dict[str, Any]) -> Report:
-    from holdfast.dataplane.agent.collect import publish
-
-    return {"result": publish(order)}
 
 
 def _wait_for_staging(control: Path) -> Report:
@@ -191,8 +176,6 @@ def _locked(control: Path) -> Iterator[None]:
 
 def _empty(scratch: Path) -> None:
     """Remove what a staging that broke off has left; what is mounted below stays."""
-    import shutil
-
     for entry in scratch.iterdir():
         if not entry.is_dir():
             entry.unlink()

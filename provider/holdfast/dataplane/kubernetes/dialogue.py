@@ -7,7 +7,7 @@ again, in this dialogue or in another.
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,6 @@ class Dialogue:
         self._socket: Any = None
         self._heard_at = 0.0
 
-    def connect(self) -> None:
-        """Have the agent's process started, so that it need not be waited for when it is asked; raises as `ask` does."""
-        with self._broken_off():
-            self._connect()
-
     def ask(self, command: str, order: Mapping[str, Any] | None = None, content: Path | None = None) -> dict[str, Any]:
         """Give an order, and the bytes of a file with it, and return the result.
 
@@ -59,8 +54,21 @@ class Dialogue:
             StepFailed: the agent's own, or the cluster refuses the call.
             Unavailable: no report came; the order may have been carried out, and may be given again.
         """
-        with self._broken_off():
-            said = self._exchange(_framed(command, order or {}, content))
+        try:
+            with reached(_RIGHT, self._namespace):
+                said = self._exchange(_framed(command, order or {}, content))
+        except ApiException as error:
+            self.close()
+            if error.status in (401, 403):
+                raise refusal_of(error.status, error.body or error.reason, _RIGHT, self._namespace) from None
+            # Not there yet, not there any more, or its node does not answer: which of them, the pod's state tells.
+            raise Unavailable(
+                f"container {self._container!r} of pod {self._namespace}/{self._name} takes no order:"
+                f" {_said(str(error.reason))[:300]}"
+            ) from None
+        except BaseException:
+            self.close()
+            raise
         try:
             report = _report(said)
         except ValueError:
@@ -86,33 +94,11 @@ class Dialogue:
                 self._socket.close()
             self._socket = None
 
-    @contextmanager
-    def _broken_off(self) -> Iterator[None]:
-        """Turn what a call raises into our errors; the dialogue is connected no more then."""
-        try:
-            with reached(_RIGHT, self._namespace):
-                yield
-        except ApiException as error:
-            self.close()
-            if error.status in (401, 403):
-                raise refusal_of(error.status, error.body or error.reason, _RIGHT, self._namespace) from None
-            # Not there yet, not there any more, or its node does not answer: which of them, the pod's state tells.
-            raise Unavailable(
-                f"container {self._container!r} of pod {self._namespace}/{self._name} takes no order:"
-                f" {_said(str(error.reason))[:300]}"
-            ) from None
-        except BaseException:
-            self.close()
-            raise
-
-    def _connect(self) -> None:
+    def _exchange(self, frames: Iterator[bytes]) -> bytes:
+        """Return the line that answers; where there is none, what the process complained of."""
         if self._socket is None or not self._socket.is_open():
             self.close()
             self._socket = self._connected()
-
-    def _exchange(self, frames: Iterator[bytes]) -> bytes:
-        """Return the line that answers; where there is none, what the process complained of."""
-        self._connect()
         socket, held = self._socket, b""
         for frame in frames:
             socket.write_stdin(frame)

@@ -20,7 +20,6 @@ from holdfast.dataplane.kubernetes.manifest import AGENT, STAGE, PodSettings, fo
 from holdfast.dataplane.kubernetes.status import (
     Broken,
     Progress,
-    Stageable,
     Waiting,
     progress_of,
     uid_of,
@@ -32,8 +31,6 @@ from holdfast.wire.run import Grants, Run, Staging
 Result = TypeVar("Result")
 _ATTEMPTS = 4
 _FIRST_DELAY = timedelta(seconds=0.5)
-_PAUSES_S = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
-"""How long is waited each time after the agent was asked whether it is there: on a node that has the image it soon is."""
 CODE_LIMIT_BYTES = 256 << 20
 
 
@@ -114,27 +111,6 @@ class PodExecution:
             raise self.gone()
         return pod, progress
 
-    def reach(self, timeout_s: float) -> tuple[Pod, Progress]:
-        """Return the pod and its progress once its agent takes orders, or it is beyond that, is broken, or the time is over.
-
-        The kubelet looks only once a second what has become of containers: of a pod that has a node the agent itself is asked. Raises
-        StepFailed where the pod is gone or is another, or the cluster refuses the call.
-        """
-        deadline = time.monotonic() + timeout_s
-        _, progress = self.wait(lambda found: not isinstance(found, Waiting) or found.is_placed, timeout_s)
-        if isinstance(progress, Waiting) and progress.is_placed:
-            for pause_s in _PAUSES_S:
-                if time.monotonic() > deadline:
-                    break
-                if self._is_there(STAGE):
-                    if (found := self.find_pod()) is None:
-                        raise self.gone()
-                    progress = progress_of(found)
-                    return found, Stageable() if isinstance(progress, Waiting) else progress
-                time.sleep(pause_s)
-        left_s = max(0, deadline - time.monotonic())
-        return self.wait(lambda found: not isinstance(found, Waiting), left_s)
-
     def gone(self) -> StepFailed:
         """Return the failure of a Run whose pod is not there any more."""
         return StepFailed(
@@ -188,21 +164,11 @@ class PodExecution:
     def _ask(
         self, container: str, command: str, order: dict[str, Any] | None = None, content: Path | None = None
     ) -> dict[str, Any]:
-        dialogue = self._dialogue(container)
-        return _repeated(lambda: dialogue.ask(command, order, content))
-
-    def _is_there(self, container: str) -> bool:
-        try:
-            self._dialogue(container).connect()
-        except Unavailable:
-            return False
-        return True
-
-    def _dialogue(self, container: str) -> Dialogue:
         if container not in self._dialogues:
             self._dialogues[container] = self._cluster.dialogue(self._namespace, self._name, container)
             self._opened.callback(self._dialogues[container].close)
-        return self._dialogues[container]
+        dialogue = self._dialogues[container]
+        return _repeated(lambda: dialogue.ask(command, order, content))
 
 
 def _repeated(call: Callable[[], Result]) -> Result:

@@ -171,7 +171,7 @@ class PodRun:
             self._probe("pod.created")
             if isinstance(progress_of(self._pod), Waiting | Stageable):
                 execution.prepare(code)
-            self._pod, progress = execution.reach(self.at_hand_s)
+            self._pod, progress = execution.wait(lambda found: not isinstance(found, Waiting), self.at_hand_s)
             if isinstance(progress, Stageable):
                 self._record.start(uid_of(self._pod))
                 self._probe("run.started")

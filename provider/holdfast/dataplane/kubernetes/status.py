@@ -29,15 +29,9 @@ _NOT_THERE = ("not found", "does not exist", "manifest unknown")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nothing of the user's has run.
-
-    Attributes:
-        cause: what is waited for.
-        is_placed: whether the agent may take orders any moment: the pod has a node, and no container of it is known to have begun.
-    """
+    """Nothing of the user's has run; `cause` says what is waited for."""
 
     cause: str
-    is_placed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +124,7 @@ def progress_of(pod: Pod) -> Progress:
             return Broken(hopeless)
     if "running" in stage:
         return Stageable()
-    is_placed = bool(pod["spec"].get("nodeName")) and "terminated" not in stage
-    return Waiting(_waiting_for(pod), is_placed)
+    return Waiting(_waiting_for(pod))
 
 
 def not_started(pod: Pod, waited_s: float) -> StepFailed:
