@@ -20,16 +20,17 @@ from benchmarks.lifecycle.measure import cpu_s, family
 from benchmarks.spread import spread
 from holdfast.core.tiles import WIDTH, bundle_path, unpacked
 from holdfast.ledger.keys import is_signed
+from holdfast.ledger.order import EVENT_OF_LEAF
 from holdfast.ledger.prove import prove_events
 from holdfast.ledger.rows import AT_ONCE
 from holdfast.ledger.verify import Verification
 
 _PROOFS = 200
-_READ = """
+_READ = f"""
     SELECT e.salt || convert_to(e.content, 'UTF8'), l.index, e.id, e.recorded_at, e.commitment, s.class,
     e.project, e.action, e.initiator, e.target_type, e.target_id, e.outcome
     FROM ledger_leaf l JOIN audit_segment s ON s.segment = l.segment
-    JOIN LATERAL (SELECT * FROM audit_event a WHERE a.id = l.event_id AND a.segment = l.segment OFFSET 0) e ON true
+    JOIN {EVENT_OF_LEAF} ON true
     WHERE l.index >= %s AND l.index < %s ORDER BY l.index
 """
 

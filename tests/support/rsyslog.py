@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.debian import require
+from tests.support.s3 import listens
 from tests.support.server import free_ports
 from tests.support.tls import Authority
 
@@ -66,7 +66,7 @@ class Rsyslog:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 30
         for port in (self.tls, self.relp):
-            while not _listens(port):
+            while not listens("127.0.0.1", port):
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"rsyslogd does not listen: {(self.directory / 'log').read_text()[-2000:]}")
                 time.sleep(0.05)
@@ -100,11 +100,3 @@ def rsyslog(authority: Authority, directory: Path) -> Iterator[Rsyslog]:
         yield receiver
     finally:
         receiver.stop()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True

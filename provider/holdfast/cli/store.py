@@ -50,7 +50,7 @@ def probe(context: typer.Context) -> None:
     the probe's own, named like the real one with -probe behind it, which stays. Ends with exit code 6 when the store breaks a rule, and
     with 2 when one that is needed could not be tried.
     """
-    from holdfast.ops.store_probe import named, probe_store
+    from holdfast.ops.store_probe import probe_store
     from holdfast.settings import ProbeSettings, open_bucket
 
     session, settings = session_of(context), ProbeSettings.load()
@@ -60,13 +60,13 @@ def probe(context: typer.Context) -> None:
     _show(session, standing)
     if standing.probe is None or standing.probe.is_honest:
         return
-    if broken := named(standing.probe, RuleOutcome.BROKEN):
+    if broken := standing.probe.named(RuleOutcome.BROKEN):
         raise IntegrityViolation(
             f"the store {standing.place} does not keep its locks: it breaks {', '.join(broken)}",
             remedy="Holds are `database only` until it does; see docs/how-to/probe-the-store.md",
         )
     raise InvalidRequest(
-        f"the store {standing.place} could not be probed: {', '.join(named(standing.probe, RuleOutcome.UNTRIED))}",
+        f"the store {standing.place} could not be probed: {', '.join(standing.probe.named(RuleOutcome.UNTRIED))}",
         remedy="Holds are `database only` until it can; the table says what is missing",
     )
 

@@ -10,6 +10,11 @@ from sqlalchemy import Connection, text
 from holdfast.store.prepared import Prepared
 
 BATCH = 10_000
+# LATERAL with OFFSET: each one by its index, however large the log is; a join or NOT EXISTS would be planned as a scan of all of it.
+EVENT_OF_LEAF = "LATERAL (SELECT * FROM audit_event a WHERE a.id = l.event_id AND a.segment = l.segment OFFSET 0) e"
+"""In SQL, the event of a leaf `l`; none where it has gone."""
+LEAF_OF_EVENT = "LATERAL (SELECT index FROM ledger_leaf a WHERE a.event_id = e.id OFFSET 0) l"
+"""In SQL, the leaf of an event `e`, by its id; none where it has no index yet."""
 
 
 def assign_indexes(connection: Connection, limit: int = BATCH) -> int:
@@ -28,15 +33,13 @@ def assign_indexes(connection: Connection, limit: int = BATCH) -> int:
 
 _SERVER = "(SELECT system_identifier FROM pg_control_system())"
 # Across segments the database does not keep ids apart. Whoever writes one twice has one event in the log, and a stray one.
-# LATERAL with OFFSET: each one by the leaves' index, however many there are; NOT EXISTS would be planned as a scan of the whole log.
-_FOUND = """
+_FOUND = f"""
     found AS MATERIALIZED (
-        SELECT xid, id, segment FROM (
+        SELECT e.xid, e.id, e.segment FROM (
             SELECT *, row_number() OVER (PARTITION BY id ORDER BY xid, segment) AS time FROM due
-        ) d LEFT JOIN LATERAL (SELECT true AS is_taken FROM ledger_leaf l WHERE l.event_id = d.id OFFSET 0) l ON true
-        WHERE time = 1 AND is_taken IS NULL
+        ) e LEFT JOIN {LEAF_OF_EVENT} ON true WHERE e.time = 1 AND l.index IS NULL
     )
-"""
+"""  # noqa: S608 - our own text
 _WRITTEN = """
     leaves AS (
         INSERT INTO ledger_leaf (index, event_id, segment)

@@ -14,6 +14,7 @@ from holdfast.core.leaf import leaf_entry
 from holdfast.core.merkle import leaf_hash
 from holdfast.core.note import Check, Checkpoint, VerifierKey, signed
 from holdfast.core.tiles import CHECKPOINT, WIDTH, Edge, bundle_path, packed
+from holdfast.ledger.order import EVENT_OF_LEAF
 from holdfast.ledger.place import Place
 from holdfast.ledger.shown import root_kept, shown_at
 from holdfast.ports import Signer
@@ -147,11 +148,7 @@ _KEEP = Prepared(
 )
 _LEAVES = Prepared(
     text(
-        # LATERAL with OFFSET: each event by its index, however large the log is.
-        """
-        SELECT l.index, e.id, e.recorded_at, e.commitment FROM ledger_leaf l, LATERAL (
-            SELECT id, recorded_at, commitment FROM audit_event e WHERE e.id = l.event_id AND e.segment = l.segment OFFSET 0
-        ) e WHERE l.index >= :begin AND l.index < :end ORDER BY l.index
-        """
+        f"SELECT l.index, e.id, e.recorded_at, e.commitment FROM ledger_leaf l, {EVENT_OF_LEAF}"  # noqa: S608 - our own text
+        " WHERE l.index >= :begin AND l.index < :end ORDER BY l.index"
     )
 )

@@ -18,6 +18,7 @@ from holdfast.core.audit import class_of
 from holdfast.core.leaf import FORMAT
 from holdfast.core.merkle import leaf_hash
 from holdfast.ledger.disposals import Erased
+from holdfast.ledger.order import EVENT_OF_LEAF
 from holdfast.ledger.segments import disposed_between
 from holdfast.store.prepared import Prepared
 
@@ -138,17 +139,13 @@ _ENTRY = f"""
     '{_BEFORE_COMMITMENT}' || encode(e.commitment, 'hex') || '{_BEFORE_IDENTITY}' || e.id || '","format":"{FORMAT}","index":' || l.index
     || ',"recorded_at":"' || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || 'Z"}}'
 """
-# LATERAL with OFFSET: each event by its index, however many there are; a join would be planned as a scan of all of them for each part.
 # By libpq itself, which leaves Python to the other thread until all rows are there; psycopg would want it back for every few of them.
 _ROWS = Prepared(
     text(
         f"""
         SELECT l.index, convert_to({_ENTRY}, 'UTF8') AS entry, convert_to(e.content, 'UTF8') AS content, e.salt, s.class,
         {", ".join(f"e.{name}" for name in _COLUMNS)}
-        FROM ledger_leaf l LEFT JOIN LATERAL (
-            SELECT * FROM audit_event a WHERE a.id = l.event_id AND a.segment = l.segment OFFSET 0
-        ) e ON true
-        LEFT JOIN audit_segment s ON s.segment = l.segment
+        FROM ledger_leaf l LEFT JOIN {EVENT_OF_LEAF} ON true LEFT JOIN audit_segment s ON s.segment = l.segment
         WHERE l.index >= :begin AND l.index < :end ORDER BY l.index
         """  # noqa: S608 - our own names
     ),

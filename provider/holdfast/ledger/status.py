@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, text
 
+from holdfast.ledger.order import EVENT_OF_LEAF, LEAF_OF_EVENT
 from holdfast.store.prepared import Prepared
 from holdfast.wire.ledger import LedgerStatus
 
@@ -36,19 +37,15 @@ _HEAD = Prepared(
     )
 )
 # What has no index comes after the cursor; what has one and is not published, after the last checkpoint. However large the log is, only
-# these are looked at: with no sequential scans for the rest of the transaction, and each one looked up by LATERAL with OFFSET.
+# these are looked at, with no sequential scans for the rest of the transaction.
 _WAITING = Prepared(
     text(
-        """
+        f"""
         SELECT count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(recorded_at)) AS age FROM (
-            SELECT e.recorded_at FROM audit_event e
-            LEFT JOIN LATERAL (SELECT true AS is_taken FROM ledger_leaf l WHERE l.event_id = e.id OFFSET 0) l ON true
-            WHERE (e.xid, e.id) > (CAST(:xid AS xid8), CAST(:event AS uuid)) AND is_taken IS NULL
-            UNION ALL
-            SELECT e.recorded_at FROM ledger_leaf l, LATERAL (
-                SELECT recorded_at FROM audit_event e WHERE e.id = l.event_id AND e.segment = l.segment OFFSET 0
-            ) e WHERE l.index >= :published
+            SELECT e.recorded_at FROM audit_event e LEFT JOIN {LEAF_OF_EVENT} ON true
+            WHERE (e.xid, e.id) > (CAST(:xid AS xid8), CAST(:event AS uuid)) AND l.index IS NULL
+            UNION ALL SELECT e.recorded_at FROM ledger_leaf l, {EVENT_OF_LEAF} WHERE l.index >= :published
         ) w
-        """
+        """  # noqa: S608 - our own text
     )
 )

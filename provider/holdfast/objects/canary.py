@@ -24,7 +24,7 @@ from holdfast.objects.s3_errors import code_of, translated
 LOCK_S = 120
 """Seconds for which a canary is under retention: longer than a probe takes, and no longer, since nothing takes it away before."""
 
-NO_LOCK = Lock()
+NO_LOCK, HELD = Lock(), Lock(is_held=True)
 _UNLOCKED = frozenset(
     {"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NoSuchRetention"}
 )

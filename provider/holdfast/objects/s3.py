@@ -9,7 +9,7 @@ Source: AWS Signature Version 4, authenticating requests by query parameters. Th
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import boto3
@@ -22,12 +22,13 @@ from holdfast.core.digest import SIZE_BYTES
 from holdfast.core.errors import IntegrityViolation, StateConflict
 from holdfast.core.names import check_path
 from holdfast.core.parts import part_sizes
-from holdfast.objects.canary import with_digests
 from holdfast.objects.checked import checked, no_upload
 from holdfast.objects.s3_check import check_bucket
 from holdfast.objects.s3_errors import code_of, refused, translated
-from holdfast.objects.s3_probe import Probed, probe_bucket
 from holdfast.ports import ObjectFacts, SignedUrl, StoreCheck, Upload
+
+if TYPE_CHECKING:
+    from holdfast.objects.s3_probe import Probed
 
 CHUNK_BYTES = 1 << 20
 DIGEST = "holdfast-sha256"
@@ -209,7 +210,7 @@ class S3Store:
         """Whether it is of a kind that has locks of its own; whether it keeps them `probe` says."""
         return True
 
-    def probe(self, tell: Callable[[int, int], None]) -> Probed:
+    def probe(self, tell: Callable[[int, int], None]) -> "Probed":
         """Return what the store did where locks were tried on canaries in the bucket, and in a bucket beside it.
 
         Args:
@@ -218,6 +219,10 @@ class S3Store:
         Raises:
             Unavailable: the store does not answer; what is left in it, the next probe removes.
         """
+        # Only where it is asked for: every process of the service opens the store.
+        from holdfast.objects.canary import with_digests
+        from holdfast.objects.s3_probe import probe_bucket
+
         client = with_digests(open_client(self._session, self._endpoint_url, self._region))
         return probe_bucket(self, client, self._bucket, self._region, tell)
 

@@ -26,7 +26,7 @@ from holdfast.core.probe import (
     judge,
     untried,
 )
-from holdfast.objects.canary import LOCK_S, Cage, Canary, Clock, Tried, at_once, headers
+from holdfast.objects.canary import HELD, LOCK_S, Cage, Canary, Clock, Tried, at_once, headers
 from holdfast.objects.s3_check import date_of
 from holdfast.objects.s3_errors import translated
 from holdfast.objects.s3_probe_bucket import OwnBucket
@@ -36,7 +36,6 @@ PREFIX = "holdfast-probe/"
 """What the keys of canaries begin with; no Project has such an id."""
 
 _BEFORE_ANY_TRY = frozenset({"bucket", "versions", "object lock"})
-HELD = Lock(is_held=True)
 Step = Callable[[int, int], None]
 
 

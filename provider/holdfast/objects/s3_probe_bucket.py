@@ -16,24 +16,22 @@ from holdfast.core.probe import (
     Evidence,
     Expected,
     Finding,
-    Lock,
     Seen,
     Try,
     judge,
     own_bucket,
     untried,
 )
-from holdfast.objects.canary import Cage, Canary, Clock, Tried, answered, body_of, word_of
+from holdfast.objects.canary import HELD, NO_LOCK, Cage, Canary, Clock, Tried, answered, body_of, word_of
 from holdfast.objects.s3_errors import translated
 
 NAMES = ("lifecycle", "suspend versioning", "delete bucket")
 """The rules that are tried here, in this order: should the bucket go, nothing is left to try."""
 
-_HELD = Lock(is_held=True)
 _RULE_ID = "holdfast-probe"
 _DEFAULT = "us-east-1"  # which no bucket may be asked to be made in
 _DENIED = frozenset({"AccessDenied", "403"})
-_EXPIRED = {"held": _HELD, "free": Lock()}
+_EXPIRED = {"held": HELD, "free": NO_LOCK}
 
 
 class _Unfit(Exception):
@@ -118,7 +116,7 @@ class OwnBucket:
         return self._judged("suspend versioning", "the bucket's versioning", before, answer, after)
 
     def _delete(self, cage: Cage) -> Finding:
-        canary = cage.put("delete-bucket", "the held version in it", _HELD)
+        canary = cage.put("delete-bucket", "the held version in it", HELD)
         cage.attempt("", partial(self.client.delete_object, Bucket=cage.bucket, Key=canary.key))
         answer = cage.attempt("the deletion", partial(self.client.delete_bucket, Bucket=cage.bucket))
         evidence = cage.evidence(Tried(canary, Expected.STAYS, (answer,), _why_denied(answer)))
@@ -146,7 +144,7 @@ class OwnBucket:
         if not why and self._version(cage, "free") is not None:
             why = "the store has not applied the rule yet, by which also a version without a lock goes"
         after = cage.see(held) if held is not None else Seen(is_there=False)
-        found = self._judged("lifecycle", "the held version", Seen(is_there=True, lock=_HELD), answer, after, why)
+        found = self._judged("lifecycle", "the held version", Seen(is_there=True, lock=HELD), answer, after, why)
         if was_set:
             self._store(cage)
         return found

@@ -7,13 +7,12 @@ from sqlalchemy import Engine
 
 from holdfast.core.access import Caller
 from holdfast.core.errors import StateConflict
-from holdfast.core.probe import RuleOutcome
 from holdfast.objects.s3 import S3Store
 from holdfast.service.refusals import translate
 from holdfast.service.store import StoreService
 from holdfast.service.transaction import Transactions
 from holdfast.store.turn import take_turn
-from holdfast.wire.store import StoreProbe, StoreStanding
+from holdfast.wire.store import StoreStanding
 
 _STANDSTILL_S = 600  # a store that does not answer is waited for, try by try
 
@@ -50,8 +49,3 @@ def probe_store(
         service = StoreService(Transactions(engine, caller), store, limit)
         service.record_probe(found.findings, found.leftovers)
         return service.show()
-
-
-def named(probe: StoreProbe, outcome: RuleOutcome) -> list[str]:
-    """Return the rules with which the store did so."""
-    return [finding.rule for finding in probe.findings if finding.outcome is outcome]

@@ -1,5 +1,6 @@
 """Retention policies, proposed by one person and decided on by another, and why an object is kept."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +38,7 @@ from holdfast.store.queries.retention import (
     applying_to,
     event_object,
     find_object,
+    is_in_force,
     lineage_of,
     newest_version,
     now_and_newest,
@@ -54,7 +56,7 @@ from holdfast.wire.retention import (
     RetentionPolicyRequest,
     RetentionRule,
 )
-from holdfast.wire.types import Page
+from holdfast.wire.types import Page, Wire
 
 _TARGET = "retention_policy"
 _SCOPED = ("object_type", "kind", "label", "starts", "period_days", "disposition")
@@ -82,12 +84,16 @@ class RetentionService:
         def apply(change: Change) -> RetentionPolicy:
             newest = newest_version(change.connection, change.project_id, request.name)
             content = request.model_dump(mode="json", include=set(_SCOPED))
-            if _is_in_force(newest) and {column: getattr(newest, column) for column in _SCOPED} == content:
+            if (
+                newest is not None
+                and is_in_force(newest)
+                and {column: getattr(newest, column) for column in _SCOPED} == content
+            ):
                 change.nothing_changed()
                 return mapping.retention_policy_of(newest)
             policy = Policy(
                 request.name,
-                newest.version + 1 if newest is not None else 1,
+                _next_version(newest),
                 Scope(request.object_type, name, request.kind, request.label),
                 request.starts,
                 request.period_days,
@@ -96,11 +102,9 @@ class RetentionService:
             check_policy(policy)
             found = applying_to(change.connection, change.project_id)
             check_overlap(policy, [*found.in_force, *(one.policy for one in found.proposals if not one.is_end)])
-            return _propose(change, name, newest, policy, content, request.reason, is_end=False)
+            return _propose(change, name, newest, {"name": request.name, **content}, request.reason, is_end=False)
 
-        return self.transactions.change(
-            "retention.propose", Permission.RETENTION_PROPOSE, name, request, key, RetentionPolicy, apply, turn=_TARGET
-        )
+        return self._change("propose", Permission.RETENTION_PROPOSE, name, request, key, apply)
 
     def propose_end(
         self, name: str | None, policy: UUID, request: RetentionPolicyReason, *, key: str | None = None
@@ -113,29 +117,16 @@ class RetentionService:
 
         def apply(change: Change) -> RetentionPolicy:
             row = policy_by_id(change.connection, change.project_id, name, policy)
-            if not _is_in_force(row):
+            if not is_in_force(row):
                 raise StateConflict(
                     f"retention policy {policy_of(row)} is not in force, and cannot be ended",
                     remedy="`holdfast retention policy list` shows what is",
                 )
             newest = newest_version(change.connection, change.project_id, row.name)
-            content = {column: getattr(row, column) for column in _SCOPED}
-            ended = policy_of(row)
-            after = Policy(
-                ended.name, (newest or row).version + 1, ended.scope, ended.starts, ended.period_days, ended.disposition
-            )
-            return _propose(change, name, newest, after, content, request.reason, is_end=True)
+            content = {column: getattr(row, column) for column in ("name", *_SCOPED)}
+            return _propose(change, name, newest, content, request.reason, is_end=True)
 
-        return self.transactions.change(
-            f"retention.propose_end/{policy}",
-            Permission.RETENTION_PROPOSE,
-            name,
-            request,
-            key,
-            RetentionPolicy,
-            apply,
-            turn=_TARGET,
-        )
+        return self._change(f"propose_end/{policy}", Permission.RETENTION_PROPOSE, name, request, key, apply)
 
     def decide(
         self, name: str | None, policy: UUID, request: RetentionDecisionRequest, *, key: str | None = None
@@ -157,16 +148,7 @@ class RetentionService:
                 change.refuse(refusal)
             return _decide(change, row, request.decision, request.reason)
 
-        return self.transactions.change(
-            f"retention.decide/{policy}",
-            Permission.RETENTION_DECIDE,
-            name,
-            request,
-            key,
-            RetentionPolicy,
-            apply,
-            turn=_TARGET,
-        )
+        return self._change(f"decide/{policy}", Permission.RETENTION_DECIDE, name, request, key, apply)
 
     def withdraw(
         self, name: str | None, policy: UUID, request: RetentionPolicyReason, *, key: str | None = None
@@ -180,15 +162,20 @@ class RetentionService:
         def apply(change: Change) -> RetentionPolicy:
             return _decide(change, _pending(change, name, policy), "withdraw", request.reason)
 
+        return self._change(f"withdraw/{policy}", Permission.RETENTION_PROPOSE, name, request, key, apply)
+
+    def _change(
+        self,
+        operation: str,
+        permission: Permission,
+        name: str | None,
+        request: Wire,
+        key: str | None,
+        apply: Callable[[Change], RetentionPolicy],
+    ) -> RetentionPolicy:
+        # One after the other: a version supersedes the one before.
         return self.transactions.change(
-            f"retention.withdraw/{policy}",
-            Permission.RETENTION_PROPOSE,
-            name,
-            request,
-            key,
-            RetentionPolicy,
-            apply,
-            turn=_TARGET,
+            f"retention.{operation}", permission, name, request, key, RetentionPolicy, apply, turn=_TARGET
         )
 
     def get(self, name: str | None, policy: UUID) -> RetentionPolicy:
@@ -256,19 +243,12 @@ def _event(connection: Connection, target: Ref, project: str) -> tuple[Lineage, 
     return Lineage({target: one}), policies
 
 
-def _is_in_force(row: Any | None) -> bool:
-    return row is not None and row.state == PolicyState.IN_FORCE and not row.is_end
+def _next_version(newest: Any | None) -> int:
+    return newest.version + 1 if newest is not None else 1
 
 
 def _propose(
-    change: Change,
-    name: str | None,
-    newest: Any,
-    policy: Policy,
-    content: dict[str, Any],
-    reason: str,
-    *,
-    is_end: bool,
+    change: Change, name: str | None, newest: Any | None, content: dict[str, Any], reason: str, *, is_end: bool
 ) -> RetentionPolicy:
     if newest is not None and newest.state == PolicyState.PROPOSED:
         raise StateConflict(
@@ -277,7 +257,7 @@ def _propose(
         )
     if not reason.strip():
         raise InvalidRequest("no reason is given for the retention policy", remedy="Say why, by --reason")
-    document = {"name": policy.name, "version": policy.version, **content, "is_end": is_end}
+    document = {**content, "version": _next_version(newest), "is_end": is_end}
     digest = document_digest({"format": "holdfast.retention-policy/1", "project": name, **document, "reason": reason})
     row = insert_row(
         change.connection,

@@ -84,8 +84,8 @@ class StoreService:
             content = {
                 "probe": str(identity),
                 "is_honest": verdict,
-                "broken": [one.rule for one in findings if one.outcome is RuleOutcome.BROKEN],
-                "untried": [one.rule for one in findings if one.outcome is RuleOutcome.UNTRIED],
+                "broken": probe.named(RuleOutcome.BROKEN),
+                "untried": probe.named(RuleOutcome.UNTRIED),
                 "leftovers": len(leftovers),
                 "version": __version__,
             }

@@ -46,6 +46,10 @@ class StoreProbe(Wire):
     probed_by: str
     probed_at: Time
 
+    def named(self, outcome: RuleOutcome) -> list[str]:
+        """Return the rules with which the store did so."""
+        return [finding.rule for finding in self.findings if finding.outcome is outcome]
+
 
 class StoreStanding(Wire):
     """What a hold on an object is worth in this store.

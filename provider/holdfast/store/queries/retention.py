@@ -129,9 +129,14 @@ def applying_to(connection: Connection, project_id: UUID | None) -> Applying:
     """Return the policies that may apply to objects of a Project."""
     rows = _APPLYING.all(connection, {"in_project": project_id})
     return Applying(
-        [policy_of(row) for row in rows if row.state == PolicyState.IN_FORCE and not row.is_end],
+        [policy_of(row) for row in rows if is_in_force(row)],
         [Proposal(policy_of(row), is_end=row.is_end) for row in rows if row.state == PolicyState.PROPOSED],
     )
+
+
+def is_in_force(row: Any) -> bool:
+    """Whether the policy's version in a row of POLICIES applies: the newest that was approved, where that is not its end."""
+    return row.state == PolicyState.IN_FORCE and not row.is_end
 
 
 def policy_of(row: Any) -> Policy:
