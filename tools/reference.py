@@ -116,6 +116,14 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.AUDIT_SEGMENT_DISPOSED: "The events of a segment have gone: the certificate, with their number, their indexes, their root and "
     "the rule.",
     AuditAction.AUDIT_EVENT_ERASED: "What an event says, and about whom, has gone; the event has its index, its action and its commitment.",
+    AuditAction.LEGAL_HOLD_PLACED: "A legal hold was placed; the event has its matter, its custodians, its scope and how many objects it covers.",
+    AuditAction.LEGAL_HOLD_EXTENDED: "Legal hold covers what was just written, too; the event names the first hundred objects.",
+    AuditAction.LEGAL_HOLD_RELEASE_REQUESTED: "Somebody asked for the release of a legal hold; `refused` where that could not be.",
+    AuditAction.LEGAL_HOLD_RELEASE_REJECTED: "The release of a legal hold was rejected; the hold stays.",
+    AuditAction.LEGAL_HOLD_RELEASED: "A second person approved the release of a legal hold; `refused` where that could not be.",
+    AuditAction.LEGAL_HOLD_LOCKED: "The object store locked versions that a legal hold covers, and said so when it was read back.",
+    AuditAction.LEGAL_HOLD_UNLOCKED: "The object store let go of versions that no legal hold covers any more.",
+    AuditAction.LEGAL_HOLD_MENDED: "The object store had lost the lock of versions that are under legal hold; the event names them.",
 }
 
 

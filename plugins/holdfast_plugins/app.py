@@ -18,6 +18,7 @@ from holdfast_plugins.api import (
     audit,
     dags,
     datasets,
+    holds,
     ledger,
     models,
     objects,
@@ -58,7 +59,7 @@ def describe() -> FastAPI:
     app = FastAPI(
         title="Holdfast", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
-    for subject in (projects, datasets, runs, pods, dags, artifacts, models, promotions, audit, ledger, objects):
+    for subject in (projects, datasets, runs, pods, dags, artifacts, models, promotions, audit, ledger, holds, objects):
         app.include_router(subject.routes, prefix=VERSION)
     app.include_router(_public, prefix=VERSION)
     app.include_router(_document, prefix=VERSION)

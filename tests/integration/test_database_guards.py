@@ -16,6 +16,7 @@ from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.model import DecisionRequest, Promotion
 from tests.support.export import export_something
+from tests.support.holds import hold_something
 from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
@@ -31,6 +32,9 @@ MUTABLE = {
     "export_dead_letter",
     "export_sink",
     "ledger_head",
+    "legal_hold",
+    "legal_hold_object",
+    "legal_hold_release",
     "model_version",
     "pipeline_run",
     "project",
@@ -46,11 +50,11 @@ def expected(role: str, verb: str, table: str) -> bool:
         case "holdfast_service", "SELECT":
             return True
         case "holdfast_service", "INSERT":
-            return table not in ("ledger_head", "audit_segment")
+            return table not in ("ledger_head", "audit_segment", "legal_hold_object")
         case "holdfast_service", "UPDATE":
             return table in MUTABLE and not table.startswith("audit_")
         case "holdfast_disposer", "SELECT":
-            return table.startswith(("audit_", "ledger_")) or table == "export_sink"
+            return table.startswith(("audit_", "ledger_", "legal_hold")) or table == "export_sink"
         case "holdfast_disposer", "INSERT":
             return table == "audit_event"
         case "holdfast_reader", "SELECT":
@@ -85,6 +89,7 @@ def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPath
     story.mia.projects.create_token(story.project, TokenRequest(name="worker", scope=["run.write"]))
     export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
     define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
+    hold_something(story)
     return story
 
 

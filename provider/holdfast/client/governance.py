@@ -9,6 +9,7 @@ from holdfast.client.artifacts import ArtifactClient
 from holdfast.client.audit import AuditClient
 from holdfast.client.dags import DagClient
 from holdfast.client.datasets import DatasetClient
+from holdfast.client.holds import HoldClient
 from holdfast.client.models import ModelClient
 from holdfast.client.pods import PodClient
 from holdfast.client.projects import ProjectClient
@@ -100,3 +101,8 @@ class GovernanceClient:
     def audit(self) -> AuditClient:
         """The audit trail."""
         return AuditClient(self._transport)
+
+    @cached_property
+    def holds(self) -> HoldClient:
+        """Legal holds."""
+        return HoldClient(self._transport)

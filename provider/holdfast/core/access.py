@@ -44,6 +44,9 @@ class Permission(StrEnum):
     PROMOTION_EXECUTE = "promotion.execute"
     AUDIT_READ = "audit.read"
     EXPORT_OPERATE = "export.operate"
+    LEGAL_HOLD_READ = "legal_hold.read"
+    LEGAL_HOLD_PLACE = "legal_hold.place"
+    LEGAL_HOLD_RELEASE = "legal_hold.release"
 
 
 _READ = frozenset({Permission.PROJECT_READ})
@@ -61,9 +64,18 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _READ,
     Role.PROJECT_MAINTAINER: _MAKE
     | {Permission.TOKEN_WRITE, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
-    Role.SRE: _READ | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.EXPORT_OPERATE},
+    Role.SRE: _READ
+    | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.EXPORT_OPERATE, Permission.LEGAL_HOLD_READ},
     Role.SECURITY_OFFICER: _READ
-    | {Permission.ARTIFACT_CONTENT, Permission.POLICY_WRITE, Permission.PROMOTION_DECIDE, Permission.AUDIT_READ},
+    | {
+        Permission.ARTIFACT_CONTENT,
+        Permission.POLICY_WRITE,
+        Permission.PROMOTION_DECIDE,
+        Permission.AUDIT_READ,
+        Permission.LEGAL_HOLD_READ,
+        Permission.LEGAL_HOLD_PLACE,
+        Permission.LEGAL_HOLD_RELEASE,
+    },
     Role.PLATFORM_OWNER: _READ
     | {
         Permission.PROJECT_CREATE,

@@ -63,6 +63,14 @@ class AuditAction(StrEnum):
     AUDIT_SEGMENT_SEALED = "audit_segment.sealed"
     AUDIT_SEGMENT_DISPOSED = "audit_segment.disposed"
     AUDIT_EVENT_ERASED = "audit_event.erased"
+    LEGAL_HOLD_PLACED = "legal_hold.placed"
+    LEGAL_HOLD_EXTENDED = "legal_hold.extended"
+    LEGAL_HOLD_RELEASE_REQUESTED = "legal_hold.release_requested"
+    LEGAL_HOLD_RELEASE_REJECTED = "legal_hold.release_rejected"
+    LEGAL_HOLD_RELEASED = "legal_hold.released"
+    LEGAL_HOLD_LOCKED = "legal_hold.locked"
+    LEGAL_HOLD_UNLOCKED = "legal_hold.unlocked"
+    LEGAL_HOLD_MENDED = "legal_hold.mended"
 
 
 class Outcome(StrEnum):

@@ -11,6 +11,7 @@ from holdfast.service.artifacts import ArtifactService
 from holdfast.service.audit import AuditService
 from holdfast.service.dags import DagService
 from holdfast.service.datasets import DatasetService
+from holdfast.service.holds import COOLING_OFF_S, HoldService
 from holdfast.service.models import ModelService
 from holdfast.service.pods import PodService
 from holdfast.service.projects import ProjectService
@@ -31,6 +32,7 @@ class GovernanceService:
         grant_lifetime_s: how long grants are good for.
         sources: data in S3 that Projects may read.
         log: where the audit ledger is read; None where none is kept.
+        hold_cooling_off_s: how long the release of a legal hold cools off before it can be approved.
         probe: called at the named points of every change; tests inject faults by it.
     """
 
@@ -40,6 +42,7 @@ class GovernanceService:
     grant_lifetime_s: int = 900
     sources: Sources = NO_SOURCES
     log: Place | None = None
+    hold_cooling_off_s: int = COOLING_OFF_S
     probe: Probe = field(default=no_probe)
 
     @property
@@ -90,3 +93,8 @@ class GovernanceService:
     def audit(self) -> AuditService:
         """The audit trail."""
         return AuditService(self._transactions, self.log)
+
+    @property
+    def holds(self) -> HoldService:
+        """Legal holds."""
+        return HoldService(self._transactions, self.hold_cooling_off_s)
