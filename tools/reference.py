@@ -36,7 +36,7 @@ ROLES: Mapping[Role, str] = {
     Role.VIEWER: "reads within its Projects",
     Role.PROJECT_MAINTAINER: "creates and runs within its Projects, requests promotions",
     Role.SRE: "looks after the installation: reads, audit included, and reconciles",
-    Role.SECURITY_OFFICER: "approves promotions where a policy says so, defines policies, reads audit",
+    Role.SECURITY_OFFICER: "places and releases legal holds, approves promotions where a policy says so, defines policies, reads audit",
     Role.PLATFORM_OWNER: "creates and archives Projects, binds roles",
 }
 PERMISSIONS: Mapping[Permission, str] = {
@@ -58,6 +58,9 @@ PERMISSIONS: Mapping[Permission, str] = {
     Permission.PROMOTION_EXECUTE: "execute an approved promotion",
     Permission.AUDIT_READ: "read audit events",
     Permission.EXPORT_OPERATE: "add, pause and resume sinks of the export, and replay to them: what `holdfast export` does",
+    Permission.LEGAL_HOLD_READ: "read legal holds, on the platform: their matters, their custodians and what they cover",
+    Permission.LEGAL_HOLD_PLACE: "place a legal hold, on the platform",
+    Permission.LEGAL_HOLD_RELEASE: "ask for the release of a legal hold, and decide on what another person has asked for",
 }
 ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.PROJECT_CREATED: "A Project was created.",
@@ -117,7 +120,7 @@ ACTIONS: Mapping[AuditAction, str] = {
     "the rule.",
     AuditAction.AUDIT_EVENT_ERASED: "What an event says, and about whom, has gone; the event has its index, its action and its commitment.",
     AuditAction.LEGAL_HOLD_PLACED: "A legal hold was placed; the event has its matter, its custodians, its scope and how many objects it covers.",
-    AuditAction.LEGAL_HOLD_EXTENDED: "Legal hold covers what was just written, too; the event names the first hundred objects.",
+    AuditAction.LEGAL_HOLD_EXTENDED: "A legal hold covers what was just written, too; the event names the first hundred objects.",
     AuditAction.LEGAL_HOLD_RELEASE_REQUESTED: "Somebody asked for the release of a legal hold; `refused` where that could not be.",
     AuditAction.LEGAL_HOLD_RELEASE_REJECTED: "The release of a legal hold was rejected; the hold stays.",
     AuditAction.LEGAL_HOLD_RELEASED: "A second person approved the release of a legal hold; `refused` where that could not be.",
