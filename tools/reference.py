@@ -36,7 +36,8 @@ ROLES: Mapping[Role, str] = {
     Role.VIEWER: "reads within its Projects",
     Role.PROJECT_MAINTAINER: "creates and runs within its Projects, requests promotions, proposes retention policies",
     Role.SRE: "looks after the installation: reads, audit included, and reconciles",
-    Role.SECURITY_OFFICER: "approves promotions where a policy says so, defines policies, approves retention policies, reads audit",
+    Role.SECURITY_OFFICER: "places and releases legal holds, approves promotions where a policy says so, defines policies, "
+    "approves retention policies, reads audit",
     Role.PLATFORM_OWNER: "creates and archives Projects, binds roles",
 }
 PERMISSIONS: Mapping[Permission, str] = {
@@ -61,6 +62,9 @@ PERMISSIONS: Mapping[Permission, str] = {
     Permission.STORE_PROBE: "write down what a probe of the object store found: what `holdfast store probe` does",
     Permission.RETENTION_PROPOSE: "propose a version of a retention policy, or its end, and withdraw a proposal",
     Permission.RETENTION_DECIDE: "approve or reject a proposed version of a retention policy",
+    Permission.LEGAL_HOLD_READ: "read legal holds, on the platform: their matters, their custodians and what they cover",
+    Permission.LEGAL_HOLD_PLACE: "place a legal hold, on the platform",
+    Permission.LEGAL_HOLD_RELEASE: "ask for the release of a legal hold, and decide on what another person has asked for",
 }
 ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.PROJECT_CREATED: "A Project was created.",
@@ -125,6 +129,14 @@ ACTIONS: Mapping[AuditAction, str] = {
     AuditAction.RETENTION_POLICY_APPROVED: "A Security Officer approved a version, which is in force from here on, or tried to: then the outcome is `refused`.",
     AuditAction.RETENTION_POLICY_REJECTED: "A Security Officer rejected a version, or tried to: then the outcome is `refused`.",
     AuditAction.RETENTION_POLICY_WITHDRAWN: "A proposal was taken back before anybody decided on it.",
+    AuditAction.LEGAL_HOLD_PLACED: "A legal hold was placed; the event has its matter, its custodians, its scope and how many objects it covers.",
+    AuditAction.LEGAL_HOLD_EXTENDED: "A legal hold covers what was just written, too; the event names the first hundred objects.",
+    AuditAction.LEGAL_HOLD_RELEASE_REQUESTED: "Somebody asked for the release of a legal hold; `refused` where that could not be.",
+    AuditAction.LEGAL_HOLD_RELEASE_REJECTED: "The release of a legal hold was rejected; the hold stays.",
+    AuditAction.LEGAL_HOLD_RELEASED: "A second person approved the release of a legal hold; `refused` where that could not be.",
+    AuditAction.LEGAL_HOLD_LOCKED: "The object store locked versions that a legal hold covers, and said so when it was read back.",
+    AuditAction.LEGAL_HOLD_UNLOCKED: "The object store let go of versions that no legal hold covers any more.",
+    AuditAction.LEGAL_HOLD_MENDED: "The object store had lost the lock of versions that are under legal hold; the event names them.",
 }
 
 

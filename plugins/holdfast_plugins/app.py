@@ -18,6 +18,7 @@ from holdfast_plugins.api import (
     audit,
     dags,
     datasets,
+    holds,
     ledger,
     models,
     objects,
@@ -73,6 +74,7 @@ def describe() -> FastAPI:
         audit,
         ledger,
         store,
+        holds,
         objects,
     ):
         app.include_router(subject.routes, prefix=VERSION)

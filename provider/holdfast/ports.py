@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdfast.core.errors import HoldfastError
     from holdfast.core.note import VerifierKey
     from holdfast.core.sources import S3Location
-    from holdfast.wire import artifact, audit, dag, dataset, ledger, model, pod, project, retention, run, store
+    from holdfast.wire import artifact, audit, dag, dataset, hold, ledger, model, pod, project, retention, run, store
     from holdfast.wire.types import Page
 
 DEFAULT_LIMIT = 50
@@ -226,6 +226,22 @@ class Retention(Protocol):
     def explain(self, name: str, governed: UUID) -> retention.RetentionExplanation: ...
 
 
+class Holds(Protocol):
+    """Legal holds; of the whole platform."""
+
+    def place(self, request: hold.HoldRequest, *, key: str | None = None) -> hold.LegalHold: ...
+    def coverage(self, request: hold.HoldScope) -> hold.HoldCoverage: ...
+    def request_release(self, hold: str, request: hold.ReleaseRequest, *, key: str | None = None) -> hold.LegalHold: ...
+    def decide_release(self, hold: str, request: hold.ReleaseDecision, *, key: str | None = None) -> hold.LegalHold: ...
+    def get(self, hold: str) -> hold.LegalHold: ...
+    def list(
+        self, *, is_released: bool | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[hold.HoldSummary]: ...
+    def objects(
+        self, hold: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[hold.CoveredObject]: ...
+
+
 class Governance(Protocol):
     """All governance functions, on behalf of one caller."""
 
@@ -251,6 +267,8 @@ class Governance(Protocol):
     def audit(self) -> Audit: ...
     @property
     def store(self) -> Store: ...
+    @property
+    def holds(self) -> Holds: ...
 
 
 class Signer(Protocol):
@@ -359,6 +377,18 @@ class ObjectStore(Protocol):
 
     def abort_uploads(self, prefix: str) -> int:
         """Give up every upload under keys that begin so, and return how many; what was completed stays."""
+        ...
+
+    def hold(self, key: str, version_id: str) -> None:
+        """Put the store's own legal hold on a version; raises NotFound, and InvalidRequest where the store has none."""
+        ...
+
+    def release(self, key: str, version_id: str) -> None:
+        """Take the store's own legal hold off a version; raises as `hold` does."""
+        ...
+
+    def is_held(self, key: str, version_id: str) -> bool:
+        """Return whether the store itself says that a version is under its legal hold; raises NotFound."""
         ...
 
     def check(self) -> Sequence[StoreCheck]:

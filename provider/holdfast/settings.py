@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from holdfast.core.access import Bearer, Caller
 from holdfast.core.errors import InvalidRequest, Unavailable
+from holdfast.core.hold import LONGEST_COOLING_OFF_S, SHORTEST_COOLING_OFF_S
 from holdfast.core.keyed import MIN_KEY_BYTES, KeyedDigests, derived_key
 from holdfast.core.sources import SCHEME as S3
 from holdfast.core.sources import SourceRules
@@ -33,6 +34,7 @@ from holdfast.objects.guarded import GuardedStore
 from holdfast.ops.log_keys import record_keys
 from holdfast.ports import ObjectStore, Signer
 from holdfast.service.governance import GovernanceService
+from holdfast.service.holds import COOLING_OFF_S
 from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.store.engine import open_engine
 from holdfast.store.turn import STANDSTILL_S
@@ -225,6 +227,14 @@ class Settings(_Places, _StoreSettings, RecordSettings):
         description="seconds after which an event that cannot be proved yet means that the log is behind: what alerts ask for",
     )
 
+    hold_cooling_off_s: int = Field(
+        default=COOLING_OFF_S,
+        ge=SHORTEST_COOLING_OFF_S,
+        le=LONGEST_COOLING_OFF_S,
+        description="seconds for which the release of a legal hold has to be asked for before it can be approved; a hold keeps what was "
+        "set when it was placed",
+    )
+
     @model_validator(mode="after")
     def _check_one_store(self) -> Self:
         if (self.objects_root is None) == (self.s3_bucket is None):
@@ -405,15 +415,15 @@ class Platform:
 
     def governance(self, caller: Caller | Bearer) -> GovernanceService:
         """Return the governance functions on behalf of a caller."""
-        lifetime_s = self.settings.grant_lifetime_s
         return GovernanceService(
             self.engine,
             self.objects,
             caller,
-            grant_lifetime_s=lifetime_s,
+            grant_lifetime_s=self.settings.grant_lifetime_s,
             sources=self.sources,
             log=self.log,
             store_probe_limit=timedelta(seconds=self.settings.store_probe_limit_s),
+            hold_cooling_off_s=self.settings.hold_cooling_off_s,
         )
 
     def close(self) -> None:

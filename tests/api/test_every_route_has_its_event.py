@@ -24,6 +24,7 @@ from holdfast.wire.model import DecisionRequest
 from holdfast.wire.project import RoleBindingRequest, TokenRequest
 from holdfast.wire.retention import RetentionDecisionRequest, RetentionPolicyRequest
 from tests.api.test_rest import routes
+from tests.support.holds import OFFICERS, ask, bind_officers, hold_on, place
 from tests.support.s3 import S3Server, opened_on, throw_away_s3
 from tests.support.server import serve
 from tests.support.story import CONTENT, Story, digest_of
@@ -165,9 +166,26 @@ def retention_call(story: Story, *, is_platform: bool, verb: str) -> Call:
     return Call(path, body, "system:officer" if verb == "decisions" else "system:install")
 
 
+def held(story: Story, decision: str | None = None) -> Call:
+    """Place a hold, and ask for its release where that is to be decided."""
+    bind_officers(story)
+    hold = place(story, hold_on("run", story.succeed().id))
+    if decision is None:
+        return Call(f"!/legal-holds/{hold.name}/release-requests", {"reason": "settled"}, OFFICERS[0])
+    [release] = ask(story, hold).releases
+    body = {"decision": decision, "release": str(release.id)}
+    return Call(f"!/legal-holds/{hold.id}/release-decisions", body, OFFICERS[1])
+
+
 POD = {"namespace": "n", "name": "p", "rule": "pod.of-no-run"}
 CHANGES: dict[tuple[str, str], Callable[[Story], Call]] = {
     ("POST", "/projects"): lambda s: Call("!/projects", {"name": f"p{secrets.token_hex(6)}", "owner": "o"}),
+    ("POST", "/legal-holds"): lambda s: Call(
+        "!/legal-holds", hold_on("dataset_version", s.register_dataset()).model_dump(mode="json")
+    ),
+    ("POST", "/legal-holds/{hold}/release-requests"): held,
+    # An approval waits for a day to be over; that it has its event, too, is shown in tests/integration/test_legal_holds.py.
+    ("POST", "/legal-holds/{hold}/release-decisions"): lambda s: held(s, "reject"),
     ("POST", "/projects/{project}/archive"): lambda s: Call("/archive", {"reason": "over"}),
     ("POST", "/bindings"): lambda s: Call("!/bindings", {"subject": f"user:{secrets.token_hex(4)}", "role": "viewer"}),
     ("POST", "/bindings/{binding}/revoke"): lambda s: Call(f"!/bindings/{platform_binding(s)}/revoke"),
@@ -242,6 +260,9 @@ GRANTS_AND_READS: dict[tuple[str, str], Callable[[Story], Call]] = {
 }
 # What asks for something and leaves nothing behind: the test below sees that it is so.
 CHANGES_NOTHING: dict[tuple[str, str], Callable[[Story], Call]] = {
+    ("POST", "/legal-holds/coverage"): lambda s: Call(
+        "!/legal-holds/coverage", {"objects": [{"type": "run", "id": ID}]}
+    ),
     ("POST", "/projects/{project}/runs/standings"): lambda s: Call("/runs/standings", {"runs": [ID]}),
     # Leave to bring bytes, and their being brought: they become Artifacts, and an event, with the Run's end.
     ("POST", "/projects/{project}/runs/{run}/uploads"): uploads,
@@ -358,6 +379,8 @@ def reading(platform: Platform) -> dict[str, str]:
     promotion = decided(story)
     story.mia.promotions.execute(story.project, promotion.id)
     run = story.mia.runs.list(story.project).items[0]
+    bind_officers(story)
+    hold = place(story, hold_on("run", run.id))
     return {
         "project": story.project,
         "version": str(promotion.model_version),
@@ -372,6 +395,7 @@ def reading(platform: Platform) -> dict[str, str]:
         "policy": retention_call(story, is_platform=False, verb="withdraw").below.split("/")[2],
         "platform_policy": retention_call(story, is_platform=True, verb="withdraw").below.split("/")[2],
         "governed_object": str(story.artifact(run, "model")),
+        "hold": hold.name,
     }
 
 

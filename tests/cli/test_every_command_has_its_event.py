@@ -17,6 +17,7 @@ from holdfast.wire.retention import RetentionPolicy
 from tests.cli.conftest import Cli
 from tests.cli.test_commands import ALL
 from tests.integration.test_database_guards import approve_retention, propose_retention
+from tests.support.holds import ask, bind_officers, hold_on, place
 from tests.support.story import Story
 from tests.support.trail import no_events, state_of
 
@@ -83,6 +84,12 @@ def deciding_on(found: RetentionPolicy) -> tuple[Any, ...]:
     return found.id, "--digest", found.digest
 
 
+def hold(story: Story, *, is_asked: bool = False) -> str:
+    bind_officers(story)
+    placed = place(story, hold_on("dataset_version", dataset(story)))
+    return (ask(story, placed) if is_asked else placed).name
+
+
 CHANGES: dict[str, tuple[str, Given]] = {
     "project create": (INSTALL, lambda s, _: (f"p{secrets.token_hex(5)}", "--owner", "o")),
     "project archive": (INSTALL, lambda s, _: (project(s), "--reason", "over", "--yes")),
@@ -90,6 +97,12 @@ CHANGES: dict[str, tuple[str, Given]] = {
     "project unbind": (INSTALL, lambda s, _: (binding(s),)),
     "token create": ("user:mia", lambda s, _: ("t", "--airflow")),
     "token revoke": ("user:mia", lambda s, _: (token(s),)),
+    "hold place": (
+        INSTALL,
+        lambda s, _: ("--matter", "m", "--reason", "r", "--object", f"dataset_version/{dataset(s)}"),
+    ),
+    "hold request-release": ("user:sofia", lambda s, _: (hold(s), "--reason", "settled")),
+    "hold reject-release": ("user:sam", lambda s, _: (hold(s, is_asked=True),)),
     "environment lock": ("user:mia", lambda s, _: ("e", "--image", f"registry.example/x@{DIGEST}")),
     "policy define": ("user:mia", lambda s, _: ("q", "--approvals", "1:security_officer")),
     "promote request": (
@@ -113,6 +126,9 @@ SENSITIVE: dict[str, Given] = {
     "artifact verify": lambda s, _: (artifact(s),),
 }
 HARMLESS: dict[str, Given] = {
+    "hold list": lambda s, _: (),
+    "hold show": lambda s, _: (hold(s),),
+    "hold objects": lambda s, _: (hold(s),),
     "project list": lambda s, _: (),
     "project show": lambda s, _: (),
     "environment list": lambda s, _: (),
@@ -159,6 +175,8 @@ ELSEWHERE = {
     "ledger keep": "opens the database; leaves its event (tests/cli/test_ledger.py)",
     "ledger run": "extends the log and changes no record (tests/integration)",
     "export run": "adds its sinks, each by its own event (tests/export/test_delivery.py)",
+    "hold approve-release": "waits for a day to be over; leaves its event (tests/cli/test_holds.py)",
+    "hold reconcile": "needs a bucket; each batch by its own event (tests/integration/test_hold_locks.py)",
     "export pause": "needs a sink; leaves its event (tests/export/test_delivery.py)",
     "export resume": "the same",
     "export replay": "the same",
@@ -208,7 +226,9 @@ def test_any_other_command_leaves_nothing(
     words = HARMLESS[command](story, tmp_path)
     before, count = state_of(owner_sql), len(events(owner_sql))
     platform_env = {**platform_env, "HOLDFAST_PROOF_AGE_LIMIT_S": "86400"}
-    result = Cli({**platform_env, **cli.environment}).run(*command.split(), *words)
+    # Legal holds are of the platform, and not for who maintains a Project.
+    reader = cli.as_(INSTALL) if command.startswith("hold ") else cli
+    result = Cli({**platform_env, **reader.environment}).run(*command.split(), *words)
     assert result.exit_code == 0, (result.stdout, result.stderr)
     assert state_of(owner_sql) == before
     assert len(events(owner_sql)) == count

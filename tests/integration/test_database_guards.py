@@ -17,6 +17,7 @@ from holdfast.store.tables import Table
 from holdfast.wire.model import DecisionRequest, Promotion
 from holdfast.wire.retention import RetentionDecisionRequest, RetentionPolicy, RetentionPolicyRequest
 from tests.support.export import export_something
+from tests.support.holds import hold_something
 from tests.support.postgres import PostgresServer
 from tests.support.probe import record_probe
 from tests.support.story import Story
@@ -33,6 +34,9 @@ MUTABLE = {
     "export_dead_letter",
     "export_sink",
     "ledger_head",
+    "legal_hold",
+    "legal_hold_object",
+    "legal_hold_release",
     "model_version",
     "pipeline_run",
     "project",
@@ -48,11 +52,11 @@ def expected(role: str, verb: str, table: str) -> bool:
         case "holdfast_service", "SELECT":
             return True
         case "holdfast_service", "INSERT":
-            return table not in ("ledger_head", "audit_segment")
+            return table not in ("ledger_head", "audit_segment", "legal_hold_object")
         case "holdfast_service", "UPDATE":
             return table in MUTABLE and not table.startswith("audit_")
         case "holdfast_disposer", "SELECT":
-            return table.startswith(("audit_", "ledger_")) or table == "export_sink"
+            return table.startswith(("audit_", "ledger_", "legal_hold")) or table == "export_sink"
         case "holdfast_disposer", "INSERT":
             return table == "audit_event"
         case "holdfast_reader", "SELECT":
@@ -107,6 +111,7 @@ def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPath
     define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
     record_probe(platform)
     approve_retention(story)
+    hold_something(story)
     return story
 
 

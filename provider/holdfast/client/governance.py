@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from holdfast.client.audit import AuditClient
     from holdfast.client.dags import DagClient
     from holdfast.client.datasets import DatasetClient
+    from holdfast.client.holds import HoldClient
     from holdfast.client.models import ModelClient
     from holdfast.client.pods import PodClient
     from holdfast.client.projects import ProjectClient
@@ -137,3 +138,10 @@ class GovernanceClient:
         from holdfast.client.store import StoreClient
 
         return StoreClient(self._transport)
+
+    @cached_property
+    def holds(self) -> "HoldClient":
+        """Legal holds."""
+        from holdfast.client.holds import HoldClient
+
+        return HoldClient(self._transport)

@@ -47,6 +47,9 @@ class Permission(StrEnum):
     STORE_PROBE = "store.probe"
     RETENTION_PROPOSE = "retention.propose"
     RETENTION_DECIDE = "retention.decide"
+    LEGAL_HOLD_READ = "legal_hold.read"
+    LEGAL_HOLD_PLACE = "legal_hold.place"
+    LEGAL_HOLD_RELEASE = "legal_hold.release"
 
 
 _READ = frozenset({Permission.PROJECT_READ})
@@ -71,7 +74,13 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         Permission.RETENTION_PROPOSE,
     },
     Role.SRE: _READ
-    | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.EXPORT_OPERATE, Permission.STORE_PROBE},
+    | {
+        Permission.AUDIT_READ,
+        Permission.RUN_RECONCILE,
+        Permission.EXPORT_OPERATE,
+        Permission.STORE_PROBE,
+        Permission.LEGAL_HOLD_READ,
+    },
     Role.SECURITY_OFFICER: _READ
     | {
         Permission.ARTIFACT_CONTENT,
@@ -79,6 +88,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         Permission.PROMOTION_DECIDE,
         Permission.AUDIT_READ,
         Permission.RETENTION_DECIDE,
+        Permission.LEGAL_HOLD_READ,
+        Permission.LEGAL_HOLD_PLACE,
+        Permission.LEGAL_HOLD_RELEASE,
     },
     Role.PLATFORM_OWNER: _READ
     | {

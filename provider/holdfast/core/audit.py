@@ -68,6 +68,14 @@ class AuditAction(StrEnum):
     RETENTION_POLICY_APPROVED = "retention_policy.approved"
     RETENTION_POLICY_REJECTED = "retention_policy.rejected"
     RETENTION_POLICY_WITHDRAWN = "retention_policy.withdrawn"
+    LEGAL_HOLD_PLACED = "legal_hold.placed"
+    LEGAL_HOLD_EXTENDED = "legal_hold.extended"
+    LEGAL_HOLD_RELEASE_REQUESTED = "legal_hold.release_requested"
+    LEGAL_HOLD_RELEASE_REJECTED = "legal_hold.release_rejected"
+    LEGAL_HOLD_RELEASED = "legal_hold.released"
+    LEGAL_HOLD_LOCKED = "legal_hold.locked"
+    LEGAL_HOLD_UNLOCKED = "legal_hold.unlocked"
+    LEGAL_HOLD_MENDED = "legal_hold.mended"
 
 
 class Outcome(StrEnum):

@@ -25,12 +25,15 @@ ACCESS = {
     AuditAction.ROLE_UNBOUND.value: (2, "Revoke Privileges"),
 }
 VERBS = {
-    **dict.fromkeys(("added", "created", "defined", "locked", "proposed", "registered", "requested", "taken"), CREATE),
+    **dict.fromkeys(
+        ("added", "created", "defined", "locked", "placed", "proposed", "registered", "requested", "taken"), CREATE
+    ),
     **dict.fromkeys(("granted", "probed", "read", "replayed", "staged", "used"), READ),
     **dict.fromkeys(
         ("approved", "archived", "bound", "changed", "executed", "finished", "moved", "paused", "quarantined"), UPDATE
     ),
     **dict.fromkeys(("rejected", "resumed", "sealed", "started", "unbound", "voided", "withdrawn"), UPDATE),
+    **dict.fromkeys(("extended", "mended", "release_rejected", "release_requested", "released", "unlocked"), UPDATE),
     **dict.fromkeys(("disposed", "erased", "removed", "revoked"), DELETE),
     **dict.fromkeys(("announced", "answered", "attempted", "denied", "ended", "received", "refused"), OTHER),
 }

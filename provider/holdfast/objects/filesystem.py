@@ -83,6 +83,21 @@ class FilesystemStore:
         signed = self.grant("PUT", key, version_id=None, digest=digest, size_bytes=size_bytes, expires_at=expires_at)
         return Upload((signed,))
 
+    def hold(self, key: str, version_id: str) -> None:
+        """Raise InvalidRequest: whoever owns the directory owns the bytes."""
+        del key, version_id
+        raise _no_lock()
+
+    def release(self, key: str, version_id: str) -> None:
+        """Raise InvalidRequest."""
+        del key, version_id
+        raise _no_lock()
+
+    def is_held(self, key: str, version_id: str) -> bool:
+        """Return that it is not."""
+        del key, version_id
+        return False
+
     def complete_upload(self, key: str, upload_id: str, digest: bytes, size_bytes: int) -> ObjectFacts:
         """Raise NotFound: this store begins no uploads that would have to be completed."""
         del upload_id, digest, size_bytes
@@ -284,4 +299,11 @@ def _unwritable(error: OSError) -> Unavailable:
     return Unavailable(
         f"the object store's directory cannot be written: {error.strerror}",
         remedy="Free space or mend its mount; nothing was stored",
+    )
+
+
+def _no_lock() -> InvalidRequest:
+    return InvalidRequest(
+        "the object store is a directory, which locks nothing: legal holds are kept by the database alone",
+        remedy="Use a bucket with Object Lock; docs/how-to/bring-your-s3.md says how",
     )

@@ -79,6 +79,18 @@ class GuardedStore:
         """Give up every upload under keys that begin so."""
         return self._admitted().abort_uploads(prefix)
 
+    def hold(self, key: str, version_id: str) -> None:
+        """Put the store's own legal hold on a version."""
+        self._admitted().hold(key, version_id)
+
+    def release(self, key: str, version_id: str) -> None:
+        """Take the store's own legal hold off a version."""
+        self._admitted().release(key, version_id)
+
+    def is_held(self, key: str, version_id: str) -> bool:
+        """Return whether the store says that a version is under its legal hold."""
+        return self._admitted().is_held(key, version_id)
+
     def _admitted(self) -> ObjectStore:
         if not self._is_admitted:
             try:

@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     from holdfast.objects.s3_probe import Probed
 
 CHUNK_BYTES = 1 << 20
+_CONNECTIONS = 32
 DIGEST = "holdfast-sha256"
 """Name of the metadata that holds the SHA-256 of a version, in hexadecimal digits."""
 _UPLOAD = "holdfast-upload"
 """Name of the metadata by which a version is found again that came of an upload in parts."""
 _PAYLOAD = "x-amz-content-sha256"
+# Of a version that has never been held: by Amazon, and by Ceph.
+_NEVER_HELD = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"})
 _NO_UPLOAD = frozenset({"NoSuchUpload", "NoSuchKey"})
 
 
@@ -51,6 +54,7 @@ def open_client(session: boto3.Session, endpoint_url: str | None, region: str) -
             # Not every store knows the newer checksums; ours is in the signature and in the metadata.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            max_pool_connections=_CONNECTIONS,
             connect_timeout=5,
             read_timeout=30,
             retries={"mode": "standard", "max_attempts": 4},
@@ -195,6 +199,33 @@ class S3Store:
                         raise
                 count += 1
         return count
+
+    def hold(self, key: str, version_id: str) -> None:
+        """Put the legal hold of Object Lock on a version; raises NotFound, Unavailable."""
+        self._put_hold(key, version_id, "ON")
+
+    def release(self, key: str, version_id: str) -> None:
+        """Take the legal hold of Object Lock off a version; raises NotFound, Unavailable."""
+        self._put_hold(key, version_id, "OFF")
+
+    def is_held(self, key: str, version_id: str) -> bool:
+        """Return whether the store says that a version is under legal hold; raises NotFound, Unavailable."""
+        check_path(key, "object key")
+        with translated(key):
+            try:
+                found = self._client.get_object_legal_hold(Bucket=self._bucket, Key=key, VersionId=version_id)
+            except ClientError as error:
+                if code_of(error) not in _NEVER_HELD:
+                    raise
+                return False
+        return bool(found["LegalHold"].get("Status") == "ON")
+
+    def _put_hold(self, key: str, version_id: str, status: str) -> None:
+        check_path(key, "object key")
+        with translated(key):
+            self._client.put_object_legal_hold(
+                Bucket=self._bucket, Key=key, VersionId=version_id, LegalHold={"Status": status}
+            )
 
     def check(self) -> list[StoreCheck]:
         """Return what the bucket was found to be and to do; nothing is left in it. Raises Unavailable where it does not answer."""

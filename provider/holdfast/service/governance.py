@@ -12,6 +12,7 @@ from holdfast.service.artifacts import ArtifactService
 from holdfast.service.audit import AuditService
 from holdfast.service.dags import DagService
 from holdfast.service.datasets import DatasetService
+from holdfast.service.holds import COOLING_OFF_S, HoldService
 from holdfast.service.models import ModelService
 from holdfast.service.pods import PodService
 from holdfast.service.projects import ProjectService
@@ -35,6 +36,7 @@ class GovernanceService:
         sources: data in S3 that Projects may read.
         log: where the audit ledger is read; None where none is kept.
         store_probe_limit: how old the newest probe of the store may be.
+        hold_cooling_off_s: how long the release of a legal hold cools off before it can be approved.
         probe: called at the named points of every change; tests inject faults by it.
     """
 
@@ -45,6 +47,7 @@ class GovernanceService:
     sources: Sources = NO_SOURCES
     log: Place | None = None
     store_probe_limit: timedelta = timedelta(hours=48)
+    hold_cooling_off_s: int = COOLING_OFF_S
     probe: Probe = field(default=no_probe)
 
     @property
@@ -105,3 +108,8 @@ class GovernanceService:
     def store(self) -> StoreService:
         """The object store, as the installation speaks of it."""
         return StoreService(self._transactions, self.objects, self.store_probe_limit)
+
+    @property
+    def holds(self) -> HoldService:
+        """Legal holds."""
+        return HoldService(self._transactions, self.hold_cooling_off_s)

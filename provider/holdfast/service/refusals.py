@@ -14,6 +14,7 @@ from holdfast.core.errors import (
     StateConflict,
     Unavailable,
 )
+from holdfast.core.hold import held
 
 # Classes and codes of a server that cannot serve now: connection, resources, intervention, system error, read-only standby, session
 # ended for idling.
@@ -28,6 +29,7 @@ _NOTHING_WAS_CHANGED = (
 )
 _CREATOR_IS_NOT_APPROVER = "promotion_decision_creator_is_not_approver_ck"
 _PROPOSER_IS_NOT_APPROVER = "retention_policy_decision_proposer_is_not_approver_ck"
+_TWO_PEOPLE = "legal_hold_release_two_people_ck"
 
 
 @contextmanager
@@ -86,6 +88,10 @@ def _refusal(error: DBAPIError) -> Exception:  # noqa: C901, PLR0912 - a table
             return Unavailable(
                 "the open segment of the audit trail went at the same moment", remedy=_NOTHING_WAS_CHANGED
             )
+        case "23514" if constraint == _TWO_PEOPLE:
+            return _policy(
+                "who asked for the release of a legal hold may not approve it", "legal_hold.two-people-release"
+            )
         # Of class 22, and what the driver refuses before the server is asked: U+0000 in a text, a number that no column can hold.
         case _ if state in ("23514", "23502") or isinstance(error, DataError):
             return InvalidRequest(
@@ -102,6 +108,16 @@ def _refusal(error: DBAPIError) -> Exception:  # noqa: C901, PLR0912 - a table
             return StateConflict(message, remedy="It may go later; `holdfast ledger segments` says what keeps it")
         case "HF007":
             return IntegrityViolation(message, remedy="`holdfast audit verify` says what else is not as it was")
+        case "HF008":
+            return held(message)
+        case "HF009":
+            return _policy(message, "legal_hold.two-people-release")
+        case "HF010":
+            return InvalidRequest(
+                message, remedy="See what it would cover by --dry-run; name less, or say by --yes that this is meant"
+            )
+        case "HF011":
+            return InvalidRequest(message, remedy="Name what is there; --dry-run says what a hold would cover")
         case "40001" | "40P01" | "55P03":
             return StateConflict("another call changed the same thing at the same time", remedy="Try again")
         case "42501" | "42P01" | "53100":

@@ -38,6 +38,7 @@ from holdfast.store.queries.retention import (
     applying_to,
     event_object,
     find_object,
+    holds_on,
     is_in_force,
     lineage_of,
     newest_version,
@@ -214,8 +215,8 @@ class RetentionService:
             if found.project_id is None:
                 raise RuntimeError("an object is not of a Project")
             lineage = lineage_of(connection, found.project_id, name, target)
-            applying = applying_to(connection, found.project_id)
-            found_out = explain(lineage, target, applying.in_force, (), now, applying.proposals)
+            applying, holds = applying_to(connection, found.project_id), holds_on(connection, lineage)
+            found_out = explain(lineage, target, applying.in_force, holds, now, applying.proposals)
             return _explained(lineage, target, found_out, now)
 
 

@@ -17,9 +17,10 @@ from holdfast.core.access import Access, Bearer, Caller, Permission
 from holdfast.core.audit import AuditAction, Outcome
 from holdfast.core.digest import of, text_of
 from holdfast.core.errors import HoldfastError, InvalidRequest, PolicyViolation, StateConflict, Unavailable
+from holdfast.core.hold import name_of
 from holdfast.service.event import event_row, new_id
 from holdfast.service.refusals import translate
-from holdfast.store.engine import read_only
+from holdfast.store.engine import read_only, take_covered
 from holdfast.store.prepared import Prepared
 from holdfast.store.queries.access import Authorisation, authorise
 from holdfast.store.record import write_record
@@ -191,6 +192,7 @@ class Transactions:
                 self._check_archived(found, permission)
                 self.probe("authorised")
                 change = Change(connection, found)
+                take_covered(connection)  # of a transaction that was rolled back
                 refusal, result = None, None
                 try:
                     result = apply(change)
@@ -217,6 +219,9 @@ class Transactions:
 
     @staticmethod
     def _record(change: Change, reply: dict[str, object] | None) -> None:
+        for covered in take_covered(change.connection):
+            content = {**covered, "hold": name_of(covered["number"]), "project": change.access.project}
+            change.record(AuditAction.LEGAL_HOLD_EXTENDED, "legal_hold", covered["hold"], content)
         if not change.events and not change.is_unchanged:
             raise RuntimeError("a change without an audit event does not commit")
         write_record(change.connection, change.events, reply)

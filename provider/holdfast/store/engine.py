@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Engine, create_engine
+from psycopg.errors import Diagnostic
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from holdfast.wire.canonical import dumps_json
 
@@ -17,7 +19,7 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_size: connections at most, all of them kept. One opened beyond them under load would be closed after a single call: a new
             process in PostgreSQL and every statement planned anew, for each call, just when there is no time for it.
     """
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -36,6 +38,31 @@ def open_engine(url: str, *, pool_size: int = 10) -> Engine:
             " -c idle_in_transaction_session_timeout=60s",
         },
     )
+    event.listen(engine, "connect", _keep_notices)
+    return engine
+
+
+_COVERED = "HF100"
+_NOTICES = "holdfast.covered"
+
+
+def _keep_notices(connection: Any, record: Any) -> None:
+    """Keep what the database says of legal holds: it comes with the reply to what was written, and costs no round trip."""
+    notices: list[str] = record.info.setdefault(_NOTICES, [])
+
+    def keep(said: Diagnostic) -> None:
+        if said.sqlstate == _COVERED and said.message_detail:
+            notices.append(said.message_detail)
+
+    connection.add_notice_handler(keep)
+
+
+def take_covered(connection: Connection) -> list[dict[str, Any]]:
+    """Return which holds have come to cover what this connection wrote since this was last asked."""
+    notices = connection.info.get(_NOTICES, [])
+    taken = [orjson.loads(one) for one in notices]
+    notices.clear()
+    return taken
 
 
 @contextmanager

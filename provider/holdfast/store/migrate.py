@@ -34,6 +34,9 @@ _MORE_GUARDS = {
         "export_dead_letter",
         "export_sink",
         "ledger_head",
+        "legal_hold",
+        "legal_hold_object",
+        "legal_hold_release",
         "model_version",
         "pipeline_run",
         "project",
@@ -63,6 +66,17 @@ _MORE_GUARDS = {
     "approval": ("promotion",),
     "pending": ("promotion_decision",),
     "promotion": ("alias_assignment",),
+    "covered": ("artifact", "dataset_version", "model_version_artifact", "run_input"),
+    "hold": ("artifact", "dataset_version"),
+    "held": (
+        "artifact",
+        "dataset_file",
+        "dataset_version",
+        "model_version",
+        "model_version_artifact",
+        "run",
+        "run_input",
+    ),
 }
 
 

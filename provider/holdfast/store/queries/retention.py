@@ -27,11 +27,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from holdfast.core.errors import NotFound, StateConflict
+from holdfast.core.hold import HeldType, name_of
 from holdfast.core.retention.lineage import Lineage, Proposal
 from holdfast.core.retention.policy import (
     ClockStart,
     Disposition,
     GovernedObject,
+    Hold,
     ObjectType,
     Policy,
     PolicyState,
@@ -210,6 +212,20 @@ def lineage_of(
     )
 
 
+def holds_on(connection: Connection, lineage: Lineage) -> list[Hold]:
+    """Return the legal holds that are not released and cover something in a lineage, with what of it each covers; of a held Run its log, too."""
+    refs = {*lineage.objects, *lineage.refers_to}
+    ids = sorted({UUID(ref.id) for ref in refs if ref.type in _HOLDABLE})
+    matters: dict[int, str] = {}
+    objects: defaultdict[int, set[Ref]] = defaultdict(set)
+    for row in _HOLDS.all(connection, {"ids": ids}):
+        matters[row.number] = row.matter
+        objects[row.number].add(Ref(row.object_type, str(row.object_id)))
+        if row.object_type == HeldType.RUN:
+            objects[row.number].add(Ref(ObjectType.RUN_LOG, str(row.object_id)))
+    return [Hold(name_of(number), matter, frozenset(objects[number])) for number, matter in matters.items()]
+
+
 @dataclass
 class _Found:
     """What refers to an object, while it is being followed."""
@@ -281,6 +297,7 @@ class _Found:
 
 
 _FOLLOWED = ("dataset_version", "artifact", "run", "model_version")
+_HOLDABLE = (*HeldType, ObjectType.RUN_LOG)
 _MORE = Ref("lineage", f"beyond {MOST_REFERENCES} references")
 _ANCHORS = {"alias": "it points there", "promotion": "it is not over"}
 
@@ -337,6 +354,12 @@ _REFERRERS = Prepared(
 )
 _RUNS = Prepared(
     _of_ids("SELECT id, task_id, state, ended_at FROM run WHERE project_id = :in_project AND id = ANY(:ids)")
+)
+_HOLDS = Prepared(
+    text(
+        "SELECT h.number, h.matter, o.object_type, o.object_id FROM legal_hold_object o JOIN legal_hold h ON h.id = o.hold_id"
+        " WHERE o.object_id = ANY(:ids) AND h.released_at IS NULL ORDER BY h.number"
+    ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 )
 _MODEL_VERSIONS = Prepared(
     _of_ids(

@@ -4,6 +4,7 @@ from holdfast.store.tables.audit import AuditEventRow, AuditRetentionRow, AuditS
 from holdfast.store.tables.base import SCHEMA, Table
 from holdfast.store.tables.dataset import DatasetFileRow, DatasetRow, DatasetVersionRow
 from holdfast.store.tables.export import ExportDeadLetterRow, ExportSinkRow
+from holdfast.store.tables.hold import LegalHoldObjectRow, LegalHoldReleaseRow, LegalHoldRow
 from holdfast.store.tables.ledger import LedgerCheckpointRow, LedgerHeadRow, LedgerLeafRow
 from holdfast.store.tables.model import (
     AliasAssignmentRow,
@@ -43,6 +44,9 @@ __all__ = [
     "LedgerCheckpointRow",
     "LedgerHeadRow",
     "LedgerLeafRow",
+    "LegalHoldObjectRow",
+    "LegalHoldReleaseRow",
+    "LegalHoldRow",
     "ModelRow",
     "ModelVersionArtifactRow",
     "ModelVersionRow",
