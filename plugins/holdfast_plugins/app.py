@@ -26,6 +26,7 @@ from holdfast_plugins.api import (
     projects,
     promotions,
     retention,
+    retention_plans,
     runs,
     store,
 )
@@ -71,6 +72,7 @@ def describe() -> FastAPI:
         models,
         promotions,
         retention,
+        retention_plans,
         audit,
         ledger,
         store,

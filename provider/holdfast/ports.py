@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from holdfast.core.errors import HoldfastError
     from holdfast.core.note import VerifierKey
     from holdfast.core.sources import S3Location
-    from holdfast.wire import artifact, audit, dag, dataset, hold, ledger, model, pod, project, retention, run, store
+    from holdfast.wire import (
+        artifact,
+        audit,
+        dag,
+        dataset,
+        hold,
+        ledger,
+        model,
+        pod,
+        project,
+        retention,
+        retention_plan,
+        run,
+        store,
+    )
     from holdfast.wire.types import Page
 
 DEFAULT_LIMIT = 50
@@ -226,6 +240,29 @@ class Retention(Protocol):
     def explain(self, name: str, governed: UUID) -> retention.RetentionExplanation: ...
 
 
+class RetentionPlans(Protocol):
+    """What exactly may go, and what became of it; of a Project."""
+
+    def make(
+        self, name: str, request: retention_plan.RetentionPlanRequest, *, key: str | None = None
+    ) -> retention_plan.RetentionPlan: ...
+    def decide(
+        self, name: str, plan: str, request: retention_plan.RetentionPlanDecisionRequest, *, key: str | None = None
+    ) -> retention_plan.RetentionPlan: ...
+    def withdraw(
+        self, name: str, plan: str, request: retention_plan.RetentionPlanWithdrawal, *, key: str | None = None
+    ) -> retention_plan.RetentionPlan: ...
+    def get(self, name: str, plan: str) -> retention_plan.RetentionPlan: ...
+    def list(
+        self, name: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[retention_plan.RetentionPlanSummary]: ...
+    def items(
+        self, name: str, plan: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[retention_plan.RetentionPlanItem]: ...
+    def certificate(self, name: str, plan: str) -> retention_plan.RetentionCertificate: ...
+    def line(self, name: str, plan: str, governed: UUID) -> retention_plan.RetentionLine: ...
+
+
 class Holds(Protocol):
     """Legal holds; of the whole platform."""
 
@@ -263,6 +300,8 @@ class Governance(Protocol):
     def promotions(self) -> Promotions: ...
     @property
     def retention(self) -> Retention: ...
+    @property
+    def retention_plans(self) -> RetentionPlans: ...
     @property
     def audit(self) -> Audit: ...
     @property
@@ -393,6 +432,32 @@ class ObjectStore(Protocol):
 
     def check(self) -> Sequence[StoreCheck]:
         """Return what the store was found to do and not to do; leaves nothing in it. Raises Unavailable where it does not answer."""
+        ...
+
+
+class Eraser(Protocol):
+    """What takes objects out of an object store for good: only who carries out a retention plan has one."""
+
+    @property
+    def place(self) -> str:
+        """Where the store is, as records name it; holds no secret."""
+        ...
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether the store is of a kind that has locks of its own."""
+        ...
+
+    def shows(self, keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return what the store itself shows under these keys, by key; raises Unavailable."""
+        ...
+
+    def erase(self, keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Remove every version under these keys, and return what the store itself still shows, by key, each with why.
+
+        Raises:
+            Unavailable: the store does not answer; some may be gone, and doing it again goes on.
+        """
         ...
 
 

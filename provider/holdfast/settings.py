@@ -32,7 +32,7 @@ from holdfast.ledger.status import PROOF_AGE_LIMIT_S
 from holdfast.objects.filesystem import FilesystemStore
 from holdfast.objects.guarded import GuardedStore
 from holdfast.ops.log_keys import record_keys
-from holdfast.ports import ObjectStore, Signer
+from holdfast.ports import Eraser, ObjectStore, Signer
 from holdfast.service.governance import GovernanceService
 from holdfast.service.holds import COOLING_OFF_S
 from holdfast.service.sources import NO_SOURCES, Sources
@@ -198,16 +198,27 @@ class _StoreSettings(_S3Server):
     )
 
 
-class ProbeSettings(_StoreSettings, DatabaseSettings):
-    """What a process needs to know that probes the object store: it holds no grant key."""
-
-
-class Settings(_Places, _StoreSettings, RecordSettings):
-    """What a service process needs to know."""
+class _ObjectSettings(_StoreSettings):
+    """Which object store there is, of either kind."""
 
     objects_root: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         default=None, description="absolute directory of the file system object store, for one machine"
     )
+
+    @model_validator(mode="after")
+    def _check_one_store(self) -> Self:
+        if (self.objects_root is None) == (self.s3_bucket is None):
+            raise ValueError("exactly one of HOLDFAST_OBJECTS_ROOT and HOLDFAST_S3_BUCKET names the object store")
+        return self
+
+
+class ProbeSettings(_StoreSettings, DatabaseSettings):
+    """What a process needs to know that probes the object store: it holds no grant key."""
+
+
+class Settings(_Places, _ObjectSettings, RecordSettings):
+    """What a service process needs to know."""
+
     s3_sources: Annotated[str, AfterValidator(_source_rules)] = Field(
         default="",
         description="what data in S3 each Project may read, as `project=s3://bucket/prefix/`, separated by commas; "
@@ -235,12 +246,6 @@ class Settings(_Places, _StoreSettings, RecordSettings):
         "set when it was placed",
     )
 
-    @model_validator(mode="after")
-    def _check_one_store(self) -> Self:
-        if (self.objects_root is None) == (self.s3_bucket is None):
-            raise ValueError("exactly one of HOLDFAST_OBJECTS_ROOT and HOLDFAST_S3_BUCKET names the object store")
-        return self
-
     def log(self) -> Place | None:
         """Return where the audit ledger is read, None where none is kept; raises InvalidRequest."""
         return self._place(self.ledger_log) if self.ledger_log else None
@@ -256,9 +261,13 @@ class DisposerSettings(_Environment):
     """What a process needs to know that disposes of audit events, and nothing else does: it may not read what is in them."""
 
     disposer_url: DatabaseUrl = Field(
-        description="PostgreSQL URL of a login with the disposer role, postgresql+psycopg://…, for `holdfast ledger retain` and "
-        "`holdfast audit erase`"
+        description="PostgreSQL URL of a login with the disposer role, postgresql+psycopg://…, for `holdfast ledger retain`, "
+        "`holdfast audit erase` and `holdfast retention apply`"
     )
+
+
+class DisposalSettings(_ObjectSettings, DisposerSettings):
+    """What a process needs to know that carries out retention plans: it takes objects out of the store, and holds no grant key."""
 
 
 class LedgerSettings(_Places):
@@ -360,6 +369,19 @@ def open_bucket(settings: _StoreSettings) -> "S3Store":
     from holdfast.objects.s3 import S3Store
 
     return S3Store(settings.s3_bucket, session, endpoint_url=settings.s3_endpoint_url, region=settings.s3_region)
+
+
+def open_eraser(settings: DisposalSettings) -> Eraser:
+    """Return what takes objects out of the store of these settings, by this process's own credentials."""
+    if settings.objects_root is not None:
+        from holdfast.objects.filesystem_eraser import FilesystemEraser
+
+        return FilesystemEraser(settings.objects_root)
+    session = _s3_session("HOLDFAST_S3_BUCKET")
+    from holdfast.objects.s3_eraser import S3Eraser
+
+    bucket = settings.s3_bucket or ""
+    return S3Eraser(bucket, session, endpoint_url=settings.s3_endpoint_url, region=settings.s3_region)
 
 
 def open_sources(settings: Settings) -> Sources:

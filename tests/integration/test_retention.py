@@ -29,15 +29,9 @@ from holdfast.wire.retention import (
 )
 from holdfast.wire.run import InputRef
 from tests.integration.test_database_guards import approve, approve_retention, propose_retention
+from tests.support.disposal import grow_old
 from tests.support.ledger import unguarded
 from tests.support.story import Story
-
-TIMES = {
-    "dataset_version": ("created_at",),
-    "artifact": ("created_at",),
-    "run": ("created_at", "ended_at"),
-    "alias_assignment": ("valid_from", "recorded_at"),
-}
 
 
 @pytest.fixture
@@ -56,16 +50,6 @@ def owner(database: tuple[str, str]) -> Iterator[Connection]:
         connection.execute(text("SET search_path = holdfast"))
         yield connection
     engine.dispose()
-
-
-def grow_old(owner: Connection, days: int = 10) -> None:
-    """Let everything that there is be older."""
-    with unguarded(owner, *TIMES):
-        for table, columns in TIMES.items():
-            changes = ", ".join(f"{column} = {column} - interval '{days} days'" for column in columns)
-            owner.execute(text(f"UPDATE {table} SET {changes}"))
-    owner.commit()
-    owner.execute(text("SET search_path = holdfast"))
 
 
 def explained(story: Story, identity: UUID) -> RetentionExplanation:
@@ -178,9 +162,9 @@ def test_a_hold_reaches_what_the_lineage_of_the_database_reaches(
     hold = Hold("LH-1", "ACME v. Us", frozenset({Ref("artifact", str(plot))}))
     with read_only(platform.engine) as connection:
         place = connection.scalar(text("SELECT id FROM project WHERE name = :name"), {"name": project.project})
-        lineage, applying = lineage_of(connection, place, project.project, target), applying_to(connection, place)
+        lineage, applying = lineage_of(connection, place, project.project, [target]), applying_to(connection, place)
         now, _ = now_and_newest(connection)
-        cut = lineage_of(connection, place, project.project, target, most=2)
+        cut = lineage_of(connection, place, project.project, [target], most=2)
     assert explain(lineage, target, applying.in_force, [], now).decision.outcome is RetentionOutcome.DUE
     held = explain(lineage, target, applying.in_force, [hold], now)
     assert held.decision.outcome is RetentionOutcome.KEPT

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import typer
 
+from holdfast.cli.retention_plans import apply, plans
 from holdfast.cli.session import Cursor, Limit, Reason, Session, group, session_of
 from holdfast.cli.show import Output, columns, short
 from holdfast.core.errors import InvalidRequest
@@ -21,6 +22,8 @@ from holdfast.wire.retention import (
 commands = group("Retention: how long objects are kept, who says so, and why one is still there.")
 policies = group("Retention policies: proposed by a Project Maintainer, approved by a Security Officer, never changed.")
 commands.add_typer(policies, name="policy")
+commands.add_typer(plans, name="plan")
+commands.command()(apply)
 
 Policy = Annotated[UUID, typer.Argument(help="The id of the policy's version.")]
 Platform = Annotated[bool, typer.Option("--platform", help="A policy of all Projects.")]

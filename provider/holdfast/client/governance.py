@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.client.projects import ProjectClient
     from holdfast.client.promotions import PromotionClient
     from holdfast.client.retention import RetentionClient
+    from holdfast.client.retention_plans import RetentionPlanClient
     from holdfast.client.runs import RunClient
     from holdfast.client.store import StoreClient
 
@@ -138,6 +139,13 @@ class GovernanceClient:
         from holdfast.client.store import StoreClient
 
         return StoreClient(self._transport)
+
+    @cached_property
+    def retention_plans(self) -> "RetentionPlanClient":
+        """What exactly may go, and what became of it."""
+        from holdfast.client.retention_plans import RetentionPlanClient
+
+        return RetentionPlanClient(self._transport)
 
     @cached_property
     def holds(self) -> "HoldClient":

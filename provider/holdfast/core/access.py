@@ -47,6 +47,8 @@ class Permission(StrEnum):
     STORE_PROBE = "store.probe"
     RETENTION_PROPOSE = "retention.propose"
     RETENTION_DECIDE = "retention.decide"
+    RETENTION_PLAN = "retention.plan"
+    RETENTION_PLAN_DECIDE = "retention.plan_decide"
     LEGAL_HOLD_READ = "legal_hold.read"
     LEGAL_HOLD_PLACE = "legal_hold.place"
     LEGAL_HOLD_RELEASE = "legal_hold.release"
@@ -79,6 +81,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         Permission.RUN_RECONCILE,
         Permission.EXPORT_OPERATE,
         Permission.STORE_PROBE,
+        Permission.RETENTION_PLAN,
         Permission.LEGAL_HOLD_READ,
     },
     Role.SECURITY_OFFICER: _READ
@@ -88,6 +91,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
         Permission.PROMOTION_DECIDE,
         Permission.AUDIT_READ,
         Permission.RETENTION_DECIDE,
+        Permission.RETENTION_PLAN,
+        Permission.RETENTION_PLAN_DECIDE,
         Permission.LEGAL_HOLD_READ,
         Permission.LEGAL_HOLD_PLACE,
         Permission.LEGAL_HOLD_RELEASE,

@@ -68,6 +68,14 @@ class AuditAction(StrEnum):
     RETENTION_POLICY_APPROVED = "retention_policy.approved"
     RETENTION_POLICY_REJECTED = "retention_policy.rejected"
     RETENTION_POLICY_WITHDRAWN = "retention_policy.withdrawn"
+    RETENTION_PLAN_MADE = "retention_plan.made"
+    RETENTION_PLAN_APPROVED = "retention_plan.approved"
+    RETENTION_PLAN_REJECTED = "retention_plan.rejected"
+    RETENTION_PLAN_WITHDRAWN = "retention_plan.withdrawn"
+    RETENTION_PLAN_ITEM_KEPT = "retention_plan.item_kept"
+    RETENTION_PLAN_CERTIFIED = "retention_plan.certified"
+    ARTIFACT_PURGED = "artifact.purged"
+    DATASET_VERSION_PURGED = "dataset_version.purged"
     LEGAL_HOLD_PLACED = "legal_hold.placed"
     LEGAL_HOLD_EXTENDED = "legal_hold.extended"
     LEGAL_HOLD_RELEASE_REQUESTED = "legal_hold.release_requested"
@@ -117,6 +125,9 @@ _CLASSES = {
     AuditAction.AUDIT_SEGMENT_SEALED: EventClass.DISPOSAL,
     AuditAction.AUDIT_SEGMENT_DISPOSED: EventClass.DISPOSAL,
     AuditAction.AUDIT_EVENT_ERASED: EventClass.DISPOSAL,
+    AuditAction.ARTIFACT_PURGED: EventClass.DISPOSAL,
+    AuditAction.DATASET_VERSION_PURGED: EventClass.DISPOSAL,
+    AuditAction.RETENTION_PLAN_CERTIFIED: EventClass.DISPOSAL,
 }
 
 _BY_NAME = {action.value: its_class for action, its_class in _CLASSES.items()}

@@ -26,15 +26,28 @@ ACCESS = {
 }
 VERBS = {
     **dict.fromkeys(
-        ("added", "created", "defined", "locked", "placed", "proposed", "registered", "requested", "taken"), CREATE
+        ("added", "created", "defined", "locked", "made", "placed", "proposed", "registered", "requested", "taken"),
+        CREATE,
     ),
     **dict.fromkeys(("granted", "probed", "read", "replayed", "staged", "used"), READ),
     **dict.fromkeys(
         ("approved", "archived", "bound", "changed", "executed", "finished", "moved", "paused", "quarantined"), UPDATE
     ),
     **dict.fromkeys(("rejected", "resumed", "sealed", "started", "unbound", "voided", "withdrawn"), UPDATE),
-    **dict.fromkeys(("extended", "mended", "release_rejected", "release_requested", "released", "unlocked"), UPDATE),
-    **dict.fromkeys(("disposed", "erased", "removed", "revoked"), DELETE),
+    **dict.fromkeys(
+        (
+            "certified",
+            "extended",
+            "item_kept",
+            "mended",
+            "release_rejected",
+            "release_requested",
+            "released",
+            "unlocked",
+        ),
+        UPDATE,
+    ),
+    **dict.fromkeys(("disposed", "erased", "purged", "removed", "revoked"), DELETE),
     **dict.fromkeys(("announced", "answered", "attempted", "denied", "ended", "received", "refused"), OTHER),
 }
 """What the verb of an action is in OCSF; what is Other has its own name there, too."""

@@ -154,8 +154,12 @@ class FilesystemStore:
                 f"a part of the object key {key[:80]!r}… is too long",
                 remedy=f"Give the file a name of at most {_LONGEST_PART_BYTES} bytes",
             )
-        # The key is a directory of versions; the escape keeps a key that ends like another's version apart from it.
-        return self._root.joinpath(*(f"={part}" for part in key.split("/")), version_id)
+        return directory_of(self._root, key) / version_id
+
+
+def directory_of(root: Path, key: str) -> Path:
+    """Return the directory of a key's versions; the escape keeps a key that ends like another's version apart from it."""
+    return root.joinpath(*(f"={part}" for part in key.split("/")))
 
 
 class Writer:

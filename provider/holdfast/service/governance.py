@@ -18,6 +18,7 @@ from holdfast.service.pods import PodService
 from holdfast.service.projects import ProjectService
 from holdfast.service.promotions import PromotionService
 from holdfast.service.retention import RetentionService
+from holdfast.service.retention_plans import RetentionPlanService
 from holdfast.service.runs import RunService
 from holdfast.service.sources import NO_SOURCES, Sources
 from holdfast.service.store import StoreService
@@ -98,6 +99,11 @@ class GovernanceService:
     def retention(self) -> RetentionService:
         """Retention policies, and why an object is kept."""
         return RetentionService(self._transactions)
+
+    @property
+    def retention_plans(self) -> RetentionPlanService:
+        """What exactly may go, and what became of it."""
+        return RetentionPlanService(self._transactions, self.objects.place)
 
     @property
     def audit(self) -> AuditService:

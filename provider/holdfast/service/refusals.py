@@ -29,6 +29,7 @@ _NOTHING_WAS_CHANGED = (
 )
 _CREATOR_IS_NOT_APPROVER = "promotion_decision_creator_is_not_approver_ck"
 _PROPOSER_IS_NOT_APPROVER = "retention_policy_decision_proposer_is_not_approver_ck"
+_PLANNER_IS_NOT_APPROVER = "retention_plan_decision_planner_is_not_approver_ck"
 _TWO_PEOPLE = "legal_hold_release_two_people_ck"
 
 
@@ -83,6 +84,8 @@ def _refusal(error: DBAPIError) -> Exception:  # noqa: C901, PLR0912 - a table
             return _policy(
                 "who proposed a retention policy may not decide on it", "retention_policy.proposer-is-not-approver"
             )
+        case "23514" if constraint == _PLANNER_IS_NOT_APPROVER:
+            return _policy("who made a retention plan may not decide on it", "retention_plan.planner-is-not-approver")
         # An event's segment was read as the open one and has gone before the row came to it: closed, sealed and disposed of in that moment.
         case "23514" if not constraint and getattr(diagnosis, "table_name", None) == "audit_event":
             return Unavailable(
@@ -118,6 +121,14 @@ def _refusal(error: DBAPIError) -> Exception:  # noqa: C901, PLR0912 - a table
             )
         case "HF011":
             return InvalidRequest(message, remedy="Name what is there; --dry-run says what a hold would cover")
+        case "HF012":
+            return StateConflict(
+                message, remedy="Nothing has gone by this; `holdfast retention plan show` says where the plan is"
+            )
+        case "HF013":
+            return Unavailable(message, remedy="It takes a second where `holdfast ledger run` runs; then run it again")
+        case "HF014":
+            return StateConflict(message, remedy="`holdfast retention explain` says what keeps an object")
         case "40001" | "40P01" | "55P03":
             return StateConflict("another call changed the same thing at the same time", remedy="Try again")
         case "42501" | "42P01" | "53100":

@@ -214,7 +214,7 @@ class RetentionService:
                 return _explained(lineage, target, explain(lineage, target, policies, (), now), now)
             if found.project_id is None:
                 raise RuntimeError("an object is not of a Project")
-            lineage = lineage_of(connection, found.project_id, name, target)
+            lineage = lineage_of(connection, found.project_id, name, [target])
             applying, holds = applying_to(connection, found.project_id), holds_on(connection, lineage)
             found_out = explain(lineage, target, applying.in_force, holds, now, applying.proposals)
             return _explained(lineage, target, found_out, now)

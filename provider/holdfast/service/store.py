@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from holdfast import __version__
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction
 from holdfast.core.probe import RULES, Finding, RuleOutcome, hold_level, is_honest
-from holdfast.ports import ObjectStore
+from holdfast.ports import Eraser, ObjectStore
 from holdfast.service.event import new_id
 from holdfast.service.transaction import Change, Transactions
 from holdfast.store.tables import StoreProbeRow
@@ -37,23 +37,8 @@ class StoreService:
 
     def show(self) -> StoreStanding:
         """Return what a hold is worth in the store now, by its newest probe; raises PolicyViolation."""
-        place = self.objects.place
-        newest = (
-            select(*StoreProbeRow.__table__.c, (func.now() - StoreProbeRow.created_at).label("age"))
-            .where(StoreProbeRow.place == place)
-            .order_by(StoreProbeRow.created_at.desc(), StoreProbeRow.id.desc())
-            .limit(1)
-        )
         with self.transactions.read(Permission.PROJECT_READ, None) as (connection, _):
-            row = connection.execute(newest).one_or_none()
-        level, why = hold_level(
-            has_lock=self.objects.has_lock,
-            is_honest=row.is_honest if row else None,
-            age=row.age if row else timedelta(0),
-            limit=self.limit,
-        )
-        probe = None if row is None else _probe_of(row)
-        return StoreStanding(place=place, hold_level=level, why=why, probe=probe)
+            return standing_of(connection, self.objects, self.limit)
 
     def record_probe(self, findings: Sequence[Finding], leftovers: Sequence[str]) -> StoreProbe:
         """Have it on record what a probe of the store found, and return it; raises PolicyViolation, Unavailable: nothing is recorded."""
@@ -93,6 +78,25 @@ class StoreService:
             return probe
 
         return self.transactions.change("store.probe", Permission.STORE_PROBE, None, None, None, StoreProbe, apply)
+
+
+def standing_of(connection: Connection, store: ObjectStore | Eraser, limit: timedelta) -> StoreStanding:
+    """Return what a hold is worth in a store now, by its newest probe, which may be so old at most."""
+    newest = (
+        select(*StoreProbeRow.__table__.c, (func.now() - StoreProbeRow.created_at).label("age"))
+        .where(StoreProbeRow.place == store.place)
+        .order_by(StoreProbeRow.created_at.desc(), StoreProbeRow.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(newest).one_or_none()
+    level, why = hold_level(
+        has_lock=store.has_lock,
+        is_honest=row.is_honest if row else None,
+        age=row.age if row else timedelta(0),
+        limit=limit,
+    )
+    probe = None if row is None else _probe_of(row)
+    return StoreStanding(place=store.place, hold_level=level, why=why, probe=probe)
 
 
 def _probe_of(row: object) -> StoreProbe:

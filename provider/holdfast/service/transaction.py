@@ -239,6 +239,8 @@ class Transactions:
             Permission.RUN_RECONCILE,
             Permission.RETENTION_PROPOSE,
             Permission.RETENTION_DECIDE,
+            Permission.RETENTION_PLAN,
+            Permission.RETENTION_PLAN_DECIDE,
         ):
             raise PolicyViolation(
                 f"Project {found.access.project!r} is archived and read-only",

@@ -1,7 +1,7 @@
 """Retention policies with what was decided on them, and objects with all that refers to them."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -121,17 +121,22 @@ def newest_version(connection: Connection, project_id: UUID | None, name: str) -
 
 @dataclass(frozen=True, slots=True)
 class Applying:
-    """The policies of a Project and of the platform: what is in force, and what somebody may approve."""
+    """The policies of a Project and of the platform: what is in force, each with its id, and what somebody may approve."""
 
-    in_force: list[Policy]
+    ids: dict[Policy, UUID]
     proposals: list[Proposal]
+
+    @property
+    def in_force(self) -> list[Policy]:
+        """The versions that apply."""
+        return list(self.ids)
 
 
 def applying_to(connection: Connection, project_id: UUID | None) -> Applying:
     """Return the policies that may apply to objects of a Project."""
     rows = _APPLYING.all(connection, {"in_project": project_id})
     return Applying(
-        [policy_of(row) for row in rows if is_in_force(row)],
+        {policy_of(row): row.id for row in rows if is_in_force(row)},
         [Proposal(policy_of(row), is_end=row.is_end) for row in rows if row.state == PolicyState.PROPOSED],
     )
 
@@ -191,18 +196,18 @@ def event_object(connection: Connection, identity: UUID, project: str) -> tuple[
 
 
 def lineage_of(
-    connection: Connection, project_id: UUID, project: str, target: Ref, most: int = MOST_REFERENCES
+    connection: Connection, project_id: UUID, project: str, targets: Sequence[Ref], most: int = MOST_REFERENCES
 ) -> Lineage:
-    """Return an object with everything that refers to it, also indirectly.
+    """Return objects with everything that refers to them, also indirectly.
 
     Args:
         connection: where to read.
         project_id: of the Project; no reference leaves it.
         project: its name.
-        target: an Artifact, a DatasetVersion or a Run's log.
-        most: references to follow; where there are more, something says so that keeps the object.
+        targets: Artifacts, DatasetVersions, Runs' logs.
+        most: references to follow; where there are more, something says so that keeps all of them.
     """
-    found = _Found(project_id, target)
+    found = _Found(project_id, targets)
     found.follow(connection, most)
     return Lineage(
         {one.ref: one for one in found.objects(connection, project)},
@@ -231,7 +236,7 @@ class _Found:
     """What refers to an object, while it is being followed."""
 
     project_id: UUID
-    target: Ref
+    targets: Sequence[Ref]
     edges: dict[Ref, list[Ref]] = field(default_factory=dict)
     names: dict[Ref, str] = field(default_factory=dict)
     seen: defaultdict[str, set[UUID]] = field(default_factory=lambda: defaultdict(set))
@@ -239,8 +244,9 @@ class _Found:
 
     def follow(self, connection: Connection, most: int) -> None:
         """Follow references against their direction, a step of the lineage at a time."""
-        self.seen[self.target.type].add(UUID(self.target.id))
-        pending, left = {self.target.type: {UUID(self.target.id)}}, most
+        for target in self.targets:
+            self.seen[target.type].add(UUID(target.id))
+        pending, left = {kind: set(ids) for kind, ids in self.seen.items()}, most
         while pending and not self.is_cut:
             given = {f"{name}s": sorted(pending.get(name, ())) for name in _FOLLOWED}
             rows = _REFERRERS.all(connection, {"in_project": self.project_id, "most": left + 1, **given})
@@ -253,15 +259,15 @@ class _Found:
                     self.seen[row.referrer_type].add(row.referrer)
                     pending[row.referrer_type].add(row.referrer)
         if self.is_cut:
-            self.edges[_MORE] = [self.target]
+            self.edges[_MORE] = list(self.targets)
 
     def objects(self, connection: Connection, project: str) -> Iterable[GovernedObject]:
         """Yield what policies apply to."""
-        if self.target.type == ObjectType.RUN_LOG:
-            row = _RUNS.one(connection, {"in_project": self.project_id, "ids": [UUID(self.target.id)]})
-            yield GovernedObject(
-                ObjectType.RUN_LOG, self.target.id, project, row.state, row.task_id, run_ended_at=row.ended_at
-            )
+        if logs := sorted(self.seen[ObjectType.RUN_LOG]):
+            for row in _RUNS.all(connection, {"in_project": self.project_id, "ids": logs}):
+                yield GovernedObject(
+                    ObjectType.RUN_LOG, str(row.id), project, row.state, row.task_id, run_ended_at=row.ended_at
+                )
         for kind, statement in ((ObjectType.DATASET_VERSION, _DATASET_VERSIONS), (ObjectType.ARTIFACT, _ARTIFACTS)):
             if not (ids := sorted(self.seen[kind])):
                 continue
@@ -274,7 +280,7 @@ class _Found:
                     row.label,
                     created_at=row.created_at,
                     run_ended_at=row.run_ended_at,
-                    last_used_at=None if row.is_used else row.used_at or row.created_at,
+                    last_used_at=row.last_used_at,
                     retired_at=row.retired_at,
                 )
                 self.names[one.ref] = f"{row.name} ({row.id})"
@@ -370,30 +376,17 @@ _MODEL_VERSIONS = Prepared(
 _DATASET_VERSIONS = Prepared(
     _of_ids(
         """
-        SELECT v.id, v.source_type AS kind, d.name AS label, d.name || '/' || v.number AS name, v.created_at,
-            NULL::timestamptz AS run_ended_at, used.is_used, used.used_at, NULL::timestamptz AS retired_at
-        FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id CROSS JOIN LATERAL (
-            SELECT bool_or(r.ended_at IS NULL) AS is_used, max(r.ended_at) AS used_at
-            FROM run_input i JOIN run r ON r.id = i.run_id WHERE i.dataset_version_id = v.id
-        ) used WHERE v.project_id = :in_project AND v.id = ANY(:ids)
+        SELECT v.id, c.kind, c.label, d.name || '/' || v.number AS name, v.created_at, c.run_ended_at, c.last_used_at, c.retired_at
+        FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id CROSS JOIN LATERAL clocks_of('dataset_version', v.id) c
+        WHERE v.project_id = :in_project AND v.id = ANY(:ids)
         """
     )
 )
 _ARTIFACTS = Prepared(
     _of_ids(
-        f"""
-        SELECT o.id, o.kind, o.retention_class AS label, o.name, o.created_at, made.ended_at AS run_ended_at,
-            used.is_used, used.used_at, retired.retired_at
-        FROM artifact o JOIN run made ON made.id = o.run_id CROSS JOIN LATERAL (
-            SELECT bool_or(r.ended_at IS NULL) AS is_used, max(r.ended_at) AS used_at
-            FROM run_input i JOIN run r ON r.id = i.run_id WHERE i.artifact_id = o.id
-        ) used CROSS JOIN LATERAL (
-            SELECT CASE WHEN bool_and(later.valid_from IS NOT NULL) THEN max(later.valid_from) END AS retired_at
-            FROM model_version_artifact part JOIN model_version v ON v.id = part.model_version_id
-            JOIN alias_assignment a ON a.model_id = v.model_id AND a.model_version_id = v.id
-            LEFT JOIN LATERAL ({_LATER} ORDER BY b.valid_from, b.recorded_at, b.id LIMIT 1) later ON true
-            WHERE part.artifact_id = o.id
-        ) retired WHERE o.project_id = :in_project AND o.id = ANY(:ids)
-        """  # noqa: S608 - our own words
+        """
+        SELECT o.id, c.kind, c.label, o.name, o.created_at, c.run_ended_at, c.last_used_at, c.retired_at
+        FROM artifact o CROSS JOIN LATERAL clocks_of('artifact', o.id) c WHERE o.project_id = :in_project AND o.id = ANY(:ids)
+        """
     )
 )

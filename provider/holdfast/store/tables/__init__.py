@@ -17,6 +17,12 @@ from holdfast.store.tables.model import (
 )
 from holdfast.store.tables.project import IdempotencyReplyRow, ProjectRow, RoleBindingRow, ServiceTokenRow
 from holdfast.store.tables.retention import RetentionPolicyDecisionRow, RetentionPolicyRow
+from holdfast.store.tables.retention_plan import (
+    RetentionCertificateRow,
+    RetentionPlanDecisionRow,
+    RetentionPlanItemRow,
+    RetentionPlanRow,
+)
 from holdfast.store.tables.run import (
     ArtifactRow,
     EnvironmentLockRow,
@@ -56,6 +62,10 @@ __all__ = [
     "PromotionDecisionRow",
     "PromotionPolicyRow",
     "PromotionRow",
+    "RetentionCertificateRow",
+    "RetentionPlanDecisionRow",
+    "RetentionPlanItemRow",
+    "RetentionPlanRow",
     "RetentionPolicyDecisionRow",
     "RetentionPolicyRow",
     "RoleBindingRow",
