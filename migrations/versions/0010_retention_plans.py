@@ -63,6 +63,21 @@ def upgrade():
     op.execute(_class_of({**CLASSES, "disposal": CLASSES["disposal"] + DISPOSALS}))
     for function in _FUNCTIONS.values():
         op.execute(function)
+    for table in GOING:
+        op.create_index(
+            f"{table}_retention_ix",
+            table,
+            ["project_id", "created_at", "id"],
+            schema="holdfast",
+            postgresql_where=sa.text("state <> 'purged'"),
+        )
+    op.create_index(
+        "artifact_attached_ix",
+        "artifact",
+        ["project_id", "created_at", "id"],
+        schema="holdfast",
+        postgresql_where=sa.text("state <> 'purged' AND provenance = 'attached'"),
+    )
     for table in TABLES:
         changes = table == "retention_plan_item"
         op.execute(
@@ -107,6 +122,9 @@ def downgrade():
         " USING ERRCODE = 'HF012'; END IF; END $$"
     )
     op.execute(_class_of(CLASSES))
+    op.drop_index("artifact_attached_ix", "artifact", schema="holdfast")
+    for table in GOING:
+        op.drop_index(f"{table}_retention_ix", table, schema="holdfast")
     for table in POINTING:
         op.execute(f"DROP TRIGGER {table}_reference_guard ON holdfast.{table}")
     for table in REFERRING:

@@ -30,7 +30,7 @@ from holdfast.core.retention.plan import (
 from holdfast.core.retention.policy import ObjectType
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.service.transaction import Change, Transactions, new_id
-from holdfast.store.insert import insert_row, insert_rows
+from holdfast.store.insert import copy_rows, insert_row
 from holdfast.store.queries.page import page_of
 from holdfast.store.queries.retention import applying_to, holds_on, lineage_of, now_and_newest
 from holdfast.store.queries.retention_plans import (
@@ -213,15 +213,15 @@ def _make(change: Change, name: str, now: datetime, reason: str, place: str) -> 
         begin = frontier.size
         frontier.extend(leaf_hash(document_bytes(item.document(plan, begin + at))) for at, item in enumerate(items))
         size += sum(item.size_bytes for item in items)
-        rows = [_row_of(change.project, plan, begin + at, item) for at, item in enumerate(items)]
-        insert_rows(change.connection, RetentionPlanItemRow, rows)
+        rows = (_row_of(change.project, plan, begin + at, item) for at, item in enumerate(items))
+        copy_rows(change.connection, RetentionPlanItemRow, _COLUMNS, rows)
     if not frontier.size:
-        why = "; ".join(f"{count}: {said}" for said, count in sorted(left_out.items()))
+        why = "; ".join(f"{count}: {said}" for said, count in sorted((+left_out).items()))
         raise StateConflict(
             f"nothing in Project {name!r} may go now{f' ({why})' if why else ''}",
             remedy="`holdfast retention explain` says of an object until when it is kept, and why",
         )
-    content = {"item_count": frontier.size, "size_bytes": size, "left_out": dict(left_out), "place": place}
+    content = {"item_count": frontier.size, "size_bytes": size, "left_out": dict(+left_out), "place": place}
     root = frontier.root()
     row = insert_row(
         change.connection,
@@ -240,34 +240,30 @@ def _make(change: Change, name: str, now: datetime, reason: str, place: str) -> 
     return plan_of(change.connection, plan_row(change.connection, change.project_id, str(plan)))
 
 
-def _row_of(project: UUID, plan: UUID, index: int, item: Item) -> dict[str, Any]:
-    return {
-        "plan_id": plan,
-        "index": index,
-        "project_id": project,
-        "object_type": item.object_type.value,
-        "object_id": item.object_id,
-        "object_key": item.object_key,
-        "version_id": item.version_id,
-        "digest": item.digest,
-        "size_bytes": item.size_bytes,
-        "policy_id": item.policy_id,
-        "policy_digest": item.policy_digest,
-        "disposition": item.disposition.value,
-    }
+_COLUMNS = (
+    *("plan_id", "index", "project_id", "object_type", "object_id", "object_key", "version_id", "digest", "size_bytes"),
+    *("policy_id", "policy_digest", "disposition"),
+)
+
+
+def _row_of(project: UUID, plan: UUID, index: int, item: Item) -> tuple[object, ...]:
+    return (
+        *(plan, index, project, item.object_type.value, item.object_id, item.object_key, item.version_id, item.digest),
+        *(item.size_bytes, item.policy_id, item.policy_digest, item.disposition.value),
+    )
 
 
 def _items(change: Change, name: str, now: datetime, left_out: Counter[str]) -> Iterator[list[Item]]:
     """Yield what the retention decision lets go, some at a time; counts by why what else is due by its policies."""
     applying = applying_to(change.connection, change.project_id)
-    for rows in candidates(change.connection, change.project, now):
+    for rows in candidates(change.connection, change.project, applying.in_force, now):
         lineage = lineage_of(change.connection, change.project, name, list(rows))
         rules = Rulebook(applying.in_force, holds_on(change.connection, lineage))
         remaining = kept(lineage, rules, now)
         batch = []
         for ref, row in rows.items():
-            if ref in remaining:
-                left_out[_REFERRED_TO] += 1
+            if (keeping := remaining.get(ref)) is not None:
+                left_out[_REFERRED_TO] += keeping.because is not None
                 continue
             policy = most_explicit(rules.applicable(lineage.objects[ref]))
             if policy.disposition not in CARRIED_OUT:

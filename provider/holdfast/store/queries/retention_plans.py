@@ -1,16 +1,17 @@
 """Retention plans: what may go, and plans as they are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Integer, Uuid, bindparam, func, or_, select, text
+from sqlalchemy import Connection, DateTime, Integer, Uuid, bindparam, func, or_, select, text
 
 from holdfast.core.digest import text_of
 from holdfast.core.errors import NotFound
 from holdfast.core.retention.plan import APPROVAL_LIFETIME, Item, ItemState, name_of, parse_plan, state_of
-from holdfast.core.retention.policy import Disposition, ObjectType, Ref
+from holdfast.core.retention.policy import ClockStart, Disposition, ObjectType, Policy, Ref
 from holdfast.store.prepared import Prepared
 from holdfast.store.tables import (
     ProjectRow,
@@ -72,34 +73,58 @@ _CERTIFICATE = Prepared(
 )
 
 
-def _candidates(table: str, columns: str) -> Prepared:
-    """Return the statement for objects that policies let go and no hold covers; what refers to them is looked at afterwards."""
+def _candidates(table: str, columns: str, which: str = "") -> Prepared:
+    """Return the statement for objects that are old enough for some policy and that no hold covers."""
     return Prepared(
         text(
             f"""
-            SELECT o.id, o.digest, o.size_bytes, {columns} FROM {table} o CROSS JOIN LATERAL retained_until('{table}', o.id) r
-            WHERE o.project_id = :in_project AND o.state <> 'purged' AND o.id > :after AND r.until <= :now AND NOT EXISTS (
+            SELECT o.id, o.created_at, o.digest, o.size_bytes, {columns}
+            FROM {table} o
+            WHERE o.project_id = :in_project AND o.state <> 'purged' AND o.created_at <= :until AND (o.created_at, o.id) > (:after, :id)
+            {which} AND NOT EXISTS (
                 SELECT FROM legal_hold_object l JOIN legal_hold h ON h.id = l.hold_id
                 WHERE l.object_id = o.id AND h.released_at IS NULL
-            ) ORDER BY o.id LIMIT {BATCH}
+            ) ORDER BY o.created_at, o.id LIMIT {BATCH}
             """  # noqa: S608 - our own names
-        ).bindparams(bindparam("in_project", type_=Uuid), bindparam("after", type_=Uuid))
+        ).bindparams(
+            bindparam("in_project", type_=Uuid),
+            bindparam("id", type_=Uuid),
+            *(bindparam(name, type_=DateTime(timezone=True)) for name in ("until", "after")),
+        )
     )
 
 
+_BYTES = "o.object_key, o.version_id"
 _CANDIDATES = {
-    ObjectType.ARTIFACT: _candidates("artifact", "o.object_key, o.version_id"),
+    ObjectType.ARTIFACT: _candidates("artifact", _BYTES),
     ObjectType.DATASET_VERSION: _candidates("dataset_version", "NULL AS object_key, NULL AS version_id"),
 }
+_ATTACHED = _candidates("artifact", _BYTES, "AND o.provenance = 'attached'")
+_EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 
 
-def candidates(connection: Connection, project_id: UUID, now: Any) -> Iterator[dict[Ref, Any]]:
-    """Yield, some at a time, the rows of objects that policies let go and that no hold covers."""
+def candidates(
+    connection: Connection, project_id: UUID, policies: Iterable[Policy], now: datetime
+) -> Iterator[dict[Ref, Any]]:
+    """Yield, some at a time, the rows of objects that policies may let go and that no hold covers.
+
+    What is not old enough for any of them is not looked at. No clock starts before its object was created; but that of a Run's end, for what was attached to
+    the Run afterwards.
+    """
     for kind, statement in _CANDIDATES.items():
-        after = UUID(int=0)
-        while rows := statement.all(connection, {"in_project": project_id, "after": after, "now": now}):
-            yield {Ref(kind, str(row.id)): row for row in rows}
-            after = rows[-1].id
+        ours = [policy for policy in policies if policy.scope.object_type is kind]
+        periods = [policy.period_days for policy in ours if policy.period_days is not None]
+        if not periods:
+            continue
+        until = now - timedelta(days=min(periods))
+        searches = [(statement, _EARLIEST, until)]
+        if any(policy.starts is ClockStart.RUN_ENDED for policy in ours):
+            searches.append((_ATTACHED, until, now))
+        for search, begin, end in searches:
+            values = {"in_project": project_id, "until": end, "after": begin, "id": UUID(int=2**128 - 1)}
+            while rows := search.all(connection, values):
+                yield {Ref(kind, str(row.id)): row for row in rows}
+                values |= {"after": rows[-1].created_at, "id": rows[-1].id}
 
 
 def plan_row(connection: Connection, project_id: UUID | None, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, Integer, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import BIGINT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -37,6 +37,9 @@ class DatasetVersionRow(Table):
         one_of("source_type", ("file", "s3")),
         CheckConstraint("file_count > 0 AND size_bytes >= 0", "sizes"),
         Index("dataset_version_dataset_ix", "dataset_id", "id"),
+        Index(
+            "dataset_version_retention_ix", "project_id", "created_at", "id", postgresql_where=text("state <> 'purged'")
+        ),
     )
 
     id: Mapped[Id]

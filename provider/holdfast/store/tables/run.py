@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Integer, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Integer, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import BIGINT, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -205,6 +205,14 @@ class ArtifactRow(Table):
         CheckConstraint("size_bytes >= 0", "size_bytes"),
         one_of("state", ("available", "expired", "purged")),
         one_of("provenance", ("output", "attached")),
+        Index("artifact_retention_ix", "project_id", "created_at", "id", postgresql_where=text("state <> 'purged'")),
+        Index(
+            "artifact_attached_ix",
+            "project_id",
+            "created_at",
+            "id",
+            postgresql_where=text("state <> 'purged' AND provenance = 'attached'"),
+        ),
     )
 
     id: Mapped[Id]
