@@ -212,8 +212,8 @@ class _ObjectSettings(_StoreSettings):
         return self
 
 
-class ProbeSettings(_StoreSettings, DatabaseSettings):
-    """What a process needs to know that probes the object store: it holds no grant key."""
+class BucketSettings(_StoreSettings, DatabaseSettings):
+    """What a process needs to know that works on the locks of the object store: it holds no grant key."""
 
 
 class Settings(_Places, _ObjectSettings, RecordSettings):

@@ -117,3 +117,53 @@ def test_a_store_that_is_no_good_fails_the_task(tmp_path: Path) -> None:
     said = execute(tmp_path, "store probe", given)
     assert "the governance database does not answer" in said or "does not answer" in said
     assert said.splitlines()[-1].startswith("AirflowException holdfast store probe ended with exit code 7")
+
+
+NIGHTLY = {
+    "hold_reconcile": ("7 1 * * *", "reconcile", ["hold", "reconcile", "--read-back"], "HOLDFAST_DATABASE_URL_FILE"),
+    "retention_apply": ("37 2 * * *", "apply", ["retention", "apply"], "HOLDFAST_DISPOSER_URL_FILE"),
+}
+
+
+@pytest.mark.parametrize("name", NIGHTLY)
+def test_what_works_on_the_bucket_runs_once_a_night_with_secrets_by_reference(tmp_path: Path, name: str) -> None:
+    wanted, task, command, login = NIGHTLY[name]
+    code = LOAD.replace("holdfast_reconcile", f"holdfast_{name}").replace('"apply"', f'"{task}"')
+    schedule, runs, catchup, arguments, environment = json.loads(run(tmp_path, code, str(DAGS / f"{name}.py")))
+    assert (schedule, runs, catchup, arguments) == (wanted, 1, False, command)
+    assert environment[login].endswith("/url")
+    assert set(environment) == {
+        *(login, "AWS_CONFIG_FILE"),
+        *("HOLDFAST_S3_BUCKET", "HOLDFAST_S3_ENDPOINT_URL", "HOLDFAST_S3_REGION"),
+    }
+
+
+PLANS = """
+import json, sys
+from pathlib import Path
+from unittest.mock import patch
+from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.sdk import Variable
+bag = BundleDagBag(sys.argv[1], bundle_path=Path(sys.argv[1]).parent, bundle_name="ours")
+dag = bag.dags["holdfast_retention_plan"]
+environment = {
+    "AIRFLOW_VAR_HOLDFAST_RETENTION_PROJECTS": json.dumps(["oncology", "cardiology"]),
+    "AIRFLOW_VAR_HOLDFAST_API_URL": "http://127.0.0.1:1/holdfast/api/v1",
+}
+with patch.dict("os.environ", environment):
+    found = dag.get_task("projects").python_callable()
+plan = dag.get_task("plan")
+print(json.dumps([dag.schedule, dag.max_active_runs, dag.catchup, plan.partial_kwargs["arguments"], found]))
+"""
+
+
+def test_each_project_gets_its_plan_by_its_own_token(tmp_path: Path) -> None:
+    said = run(tmp_path, PLANS, str(DAGS / "retention_plan.py"))
+    schedule, runs, catchup, arguments, projects = json.loads(said)
+    assert (schedule, runs, catchup) == ("57 2 * * *", 1, False)
+    assert arguments[:4] == ["retention", "plan", "make", "--if-needed"]
+    assert [one["HOLDFAST_PROJECT"] for one in projects] == ["oncology", "cardiology"]
+    assert {one["HOLDFAST_TOKEN_FILE"] for one in projects} == {
+        f"/etc/holdfast/retention/{name}" for name in ("oncology", "cardiology")
+    }
+    assert {one["HOLDFAST_API_URL"] for one in projects} == {"http://127.0.0.1:1/holdfast/api/v1"}

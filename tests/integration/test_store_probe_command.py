@@ -188,10 +188,10 @@ def test_a_directory_is_not_probed_and_says_what_it_is(
 
 
 def test_an_endpoint_that_is_empty_is_none(environment: dict[str, str]) -> None:
-    from holdfast.settings import ProbeSettings
+    from holdfast.settings import BucketSettings
 
     given = {**environment, "HOLDFAST_S3_ENDPOINT_URL": ""}
-    code = "from holdfast.settings import ProbeSettings; print(ProbeSettings.load().s3_endpoint_url)"
+    code = "from holdfast.settings import BucketSettings; print(BucketSettings.load().s3_endpoint_url)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=given)
     assert done.stdout == "None\n"
-    assert "grant_key" not in ProbeSettings.model_fields
+    assert "grant_key" not in BucketSettings.model_fields

@@ -205,17 +205,17 @@ def reconcile(
 ) -> None:
     """Lock in the object store what legal holds cover, and unlock what none covers any more; once more, it changes nothing.
 
-    It works on the governance database and the bucket, by the service's own settings. Exit code 7: for some the store did not do it.
+    The settings come from the environment (HOLDFAST_DATABASE_URL, and the bucket's). Exit code 7: for some the store did not do it.
     """
     from holdfast.ops.hold_locks import Locks
-    from holdfast.settings import Settings, open_store
+    from holdfast.settings import BucketSettings, open_bucket
 
     present = session_of(context).present
-    settings = Settings.load()
+    settings = BucketSettings.load()
     with engine_at(settings.database_url, pool_size=2) as engine:
         locks = Locks(
             engine,
-            open_store(settings),
+            open_bucket(settings),
             direct_caller(),
             parallel=parallel,
             progress=present.progress("Artifacts"),

@@ -9,7 +9,8 @@ import typer
 
 from holdfast.cli.session import Cursor, Limit, Reason, direct_caller, engine_at, group, session_of
 from holdfast.cli.show import columns, short
-from holdfast.core.errors import IntegrityViolation, InvalidRequest, Unavailable
+from holdfast.core.errors import IntegrityViolation, InvalidRequest, StateConflict, Unavailable
+from holdfast.core.retention.plan import PlanState
 from holdfast.ports import DEFAULT_LIMIT
 from holdfast.wire.retention_plan import (
     RetentionLine,
@@ -34,12 +35,34 @@ _DONE = columns("plan", "purged", "kept", "residual", certificate=lambda done: s
 
 
 @plans.command()
-def make(context: typer.Context, reason: Reason = "") -> None:
+def make(
+    context: typer.Context,
+    if_needed: Annotated[
+        bool,
+        typer.Option(
+            "--if-needed", help="Do nothing where nothing may go, or where a plan waits already: for every day."
+        ),
+    ] = False,
+    reason: Reason = "",
+) -> None:
     """Make a plan of everything in the Project that may go now; nothing goes by it before another person has approved it."""
     session = session_of(context)
-    request = RetentionPlanRequest(reason=_given(reason))
+    request, project = RetentionPlanRequest(reason=_given(reason)), session.named_project
     with session.governance() as governance:
-        session.present.record(governance.retention_plans.make(session.named_project, request))
+        plans = governance.retention_plans
+        if if_needed:
+            waiting = [one for one in plans.list(project).items if one.state in (PlanState.MADE, PlanState.APPROVED)]
+            if waiting:
+                session.present.fact(f"plan {waiting[0].name} is {waiting[0].state}, and waits; no other is made")
+                return
+        try:
+            plan = plans.make(project, request)
+        except StateConflict as conflict:
+            if not (if_needed and conflict.details.get("due") == 0):
+                raise
+            session.present.fact(conflict.message)
+            return
+        session.present.record(plan)
 
 
 @plans.command("list")

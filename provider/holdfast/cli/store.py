@@ -51,9 +51,9 @@ def probe(context: typer.Context) -> None:
     with 2 when one that is needed could not be tried.
     """
     from holdfast.ops.store_probe import probe_store
-    from holdfast.settings import ProbeSettings, open_bucket
+    from holdfast.settings import BucketSettings, open_bucket
 
-    session, settings = session_of(context), ProbeSettings.load()
+    session, settings = session_of(context), BucketSettings.load()
     bucket, limit = open_bucket(settings), timedelta(seconds=settings.store_probe_limit_s)
     with engine_at(settings.database_url) as engine:
         standing = probe_store(engine, direct_caller(), bucket, limit, session.present.progress("rules"))

@@ -111,7 +111,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 AIRFLOW_SCOPE = _MAKE
 """What an Airflow connection needs so that every operator works."""
 
-TOKEN_PERMISSIONS = _MAKE | {Permission.AUDIT_READ, Permission.RUN_RECONCILE}
+TOKEN_PERMISSIONS = _MAKE | {Permission.AUDIT_READ, Permission.RUN_RECONCILE, Permission.RETENTION_PLAN}
 """The most a service token may be scoped to: never to decide, to bind roles or to make other tokens."""
 
 

@@ -220,6 +220,7 @@ def _make(change: Change, name: str, now: datetime, reason: str, place: str) -> 
         raise StateConflict(
             f"nothing in Project {name!r} may go now{f' ({why})' if why else ''}",
             remedy="`holdfast retention explain` says of an object until when it is kept, and why",
+            details={"due": 0, "left_out": dict(+left_out)},
         )
     content = {"item_count": frontier.size, "size_bytes": size, "left_out": dict(+left_out), "place": place}
     root = frontier.root()
