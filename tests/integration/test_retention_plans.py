@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -143,6 +144,58 @@ def test_what_is_planned_is_what_is_explained_as_due(project: Story, owner: Conn
     due = {str(one) for one in objects if explained_as_due(project, one)}
     assert set(contents(project, plan.name)) == due
     assert len(due) not in (0, len(objects))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_database_and_the_decision_agree_on_random_lineages(
+    project: Story, owner: Connection, platform: Platform, seed: int
+) -> None:
+    """What is decided in Python when it is planned, and in SQL when it is carried out, is one rule written twice: so it is compared."""
+    chance = random.Random(seed)
+    approve_retention(
+        project,
+        propose_retention(project, "models", label="standard", starts="last_used", period_days=chance.randint(2, 6)),
+    )
+    runs: list[Any] = []
+    for number in range(8):
+        inputs: dict[str, InputRef] = {}
+        if runs and chance.random() < 0.7:
+            name = chance.choice(["model", "metrics", "plots/roc.svg"])
+            inputs["before"] = InputRef(artifact=project.artifact(chance.choice(runs), name))
+        if chance.random() < 0.5:
+            inputs["data"] = InputRef(dataset_version=project.register_dataset())
+        start = project.start_run if chance.random() < 0.15 else project.succeed
+        run = start(inputs=inputs, parameters={"n": number})
+        if start == project.succeed:
+            runs.append(run)
+            if chance.random() < 0.4:
+                promotion = project.request_promotion(project.register_model(run))
+                if chance.random() < 0.5:
+                    approve(project, promotion)
+                    project.mia.promotions.execute(project.project, promotion.id, key=secrets.token_hex(8))
+    grow_old(owner, 1 + seed)
+    objects = [("artifact", one.id) for one in project.vera.artifacts.list(project.project, limit=500).items]
+    objects.append(("dataset_version", project.register_dataset()))
+    with unguarded(owner, "artifact", "dataset_version"):
+        for kind, one in objects:
+            days = chance.randint(0, 4)
+            owner.execute(
+                text(f"UPDATE {kind} SET created_at = created_at - interval '{days} days' WHERE id = :id"), {"id": one}
+            )
+    owner.commit()
+    place(project, hold_on("artifact", objects[0][1], is_expanded=seed == 1))
+    ask = text("SELECT holdfast.obstacle_to_disposal(:kind, :id)")
+    found = {}
+    with read_only(platform.engine) as connection:
+        for kind, one in objects:
+            obstacle = connection.scalar(ask, {"kind": kind, "id": one})
+            explained = project.vera.retention.explain(project.project, one)
+            found[one] = obstacle
+            assert (obstacle is None) == (explained.outcome == "due"), (kind, one, obstacle, explained.decided_by)
+    if any(obstacle is None for obstacle in found.values()):
+        assert set(contents(project, make_plan(project).name)) == {
+            str(one) for one, why in found.items() if why is None
+        }
 
 
 def test_nothing_to_plan_says_why(project: Story) -> None:
