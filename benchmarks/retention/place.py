@@ -34,12 +34,14 @@ class Place:
         story: a Project with one succeeded Run.
         platform: opened as the service opens it.
         disposer: engine of the disposer's login.
+        bucket: of the object store, where that is one.
     """
 
     owner: Connection
     story: Story
     platform: Platform
     disposer: Engine
+    bucket: str = ""
 
     def fill(self, count: int) -> None:
         """Put so many young Artifacts into a Project."""
@@ -94,11 +96,12 @@ def retention_place(root: Path, s3: S3Server | None = None) -> Iterator[Place]:
                     yield _begun(connection, platform, disposer)
                 platform.close()
             else:
+                bucket = s3.create_bucket()
                 with (
-                    opened_on(s3, settings, objects_root=None, s3_bucket=s3.create_bucket()) as platform,
+                    opened_on(s3, settings, objects_root=None, s3_bucket=bucket) as platform,
                     owner.connect() as connection,
                 ):
-                    yield _begun(connection, platform, disposer)
+                    yield replace(_begun(connection, platform, disposer), bucket=bucket)
             owner.dispose()
             disposer.dispose()
 
@@ -107,4 +110,4 @@ def _begun(owner: Connection, platform: Platform, disposer: Engine) -> Place:
     story = Story.begin(lambda principal: platform.governance(Caller(principal)), platform.objects)
     bind_officers(story)
     approve_retention(story, propose_retention(story, "models", period_days=PERIOD_DAYS))
-    return Place(owner, replace(story), platform, disposer)
+    return Place(owner, story, platform, disposer)

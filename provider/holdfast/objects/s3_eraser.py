@@ -5,6 +5,7 @@ Source: Amazon S3 API, DeleteObjects (at most 1000 versions a call) and ListObje
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import boto3
@@ -17,6 +18,7 @@ from holdfast.objects.s3 import open_client
 from holdfast.objects.s3_errors import translated
 
 _PAGE = 1000
+_LEAST, _PARALLEL = 25, 8
 _LONGEST = 300
 _AFTER_SURROGATES = 0xE000
 
@@ -69,8 +71,12 @@ class S3Eraser:
             check_path(key, "object key")
         said: dict[_Version, str] = {}
         found = list(self._versions(keys))
-        for begin in range(0, len(found), _PAGE):
-            said.update(self._delete(found[begin : begin + _PAGE]))
+        # A store works through a call's versions one after the other, and through several calls at once.
+        size = min(_PAGE, max(_LEAST, -(-len(found) // _PARALLEL)))
+        parts = [found[begin : begin + size] for begin in range(0, len(found), size)]
+        with ThreadPoolExecutor(_PARALLEL, "holdfast-erase") as threads:
+            for refused in threads.map(self._delete, parts):
+                said.update(refused)
         if not found:
             return {}
         deleted = "the store said that it is deleted"
