@@ -26,19 +26,19 @@ class GoProgram:
         title: what it is called in messages, and in lower case in the cache.
         source: the directory of its `go.mod` and `go.sum`, and of its `main.go` where the module has no program of its own.
         module: the module whose version it has.
-        package: what is built: the source, or a program of the module that its `go.mod` names as a tool.
         names: what it can be called by, besides the name of its source's directory.
         stamp: flags of the linker; `{version}`, `{major}` and `{minor}` stand for the module's.
         otherwise: what helps where there is no Go, besides installing it.
+        package: what is built: the source, or a program of the module that its `go.mod` names as a tool.
     """
 
     title: str
     source: Path
     module: str
-    package: str = "."
     names: tuple[str, ...] = ()
     stamp: str = ""
     otherwise: str = ""
+    package: str = "."
 
     def directory(self) -> Path:
         """Return the directory in which the program is, by its own name and by every other of its names.

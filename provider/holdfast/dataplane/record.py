@@ -101,17 +101,18 @@ class RunRecord:
         """
         runs, project, run = self._governance.runs, self._project, self.run
         collected = outputs.collect()
-        stored = publish_outputs(runs, project, run.id, collected.files, outputs.publish)
-        ending = RunFinish(
-            state=RunState.SUCCEEDED,
-            fence=fence,
-            exit_code=exit_code,
-            metrics=collected.metrics,
-            artifacts=stored,
-            observed=observed,
-        )
         try:
-            return self._finish(ending)
+            stored = publish_outputs(runs, project, run.id, collected.files, outputs.publish)
+            return self._finish(
+                RunFinish(
+                    state=RunState.SUCCEEDED,
+                    fence=fence,
+                    exit_code=exit_code,
+                    metrics=collected.metrics,
+                    artifacts=stored,
+                    observed=observed,
+                )
+            )
         except StateConflict:
             # Whoever took this execution for dead has come to the same end a moment before.
             found = runs.get(project, run.id)
