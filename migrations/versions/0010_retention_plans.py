@@ -336,6 +336,11 @@ _LATER = """
 """
 
 
+def _changes(*columns):
+    """Return whether one of the columns is given another value, as `holdfast db check` looks for it."""
+    return " OR ".join(f'NEW."{column}" IS DISTINCT FROM OLD."{column}"' for column in columns)
+
+
 def _references(table):
     """Return the function that refuses a reference to what goes or has gone."""
     checks = "".join(
@@ -448,10 +453,11 @@ _FUNCTIONS = {
     "item_update": f"""
     CREATE FUNCTION holdfast.guard_update_of_retention_plan_item() RETURNS trigger LANGUAGE plpgsql {_PATH} AS $$
     BEGIN
-        IF (to_jsonb(NEW) - ARRAY['state', 'says', 'ended_at']) <> (to_jsonb(OLD) - ARRAY['state', 'says', 'ended_at']) THEN
+        IF {_changes(*INSERTED["retention_plan_item"].split(", "))}
+            OR NEW.state = 'purging' AND ({_changes("says", "ended_at")}) THEN
             RAISE EXCEPTION 'a row of % does not change: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HF001';
         END IF;
-        IF NOT (OLD.state = 'planned' AND NEW.state IN ('purging', 'kept')
+        IF NOT ({_changes("state")}) OR NOT (OLD.state = 'planned' AND NEW.state IN ('purging', 'kept')
                 OR OLD.state = 'purging' AND NEW.state IN ('purged', 'kept', 'residual')) THEN
             RAISE EXCEPTION 'item % of plan % is % and cannot become %', OLD.index, OLD.plan_id, OLD.state, NEW.state
                 USING ERRCODE = 'HF005';

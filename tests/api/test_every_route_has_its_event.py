@@ -18,14 +18,17 @@ from holdfast.core.audit import AuditAction, EventClass, class_of
 from holdfast.ledger.keys import FileSigner, is_signed
 from holdfast.ledger.publish import Publisher
 from holdfast.ledger.sequencer import Sequencer
+from holdfast.objects.s3_eraser import S3Eraser
 from holdfast.service.governance import GovernanceService
 from holdfast.settings import Platform, Settings
 from holdfast.wire.model import DecisionRequest
 from holdfast.wire.project import RoleBindingRequest, TokenRequest
 from holdfast.wire.retention import RetentionDecisionRequest, RetentionPolicyRequest
 from tests.api.test_rest import routes
+from tests.support.disposal import APPROVER, PLANNER, dispose_something, let_something_be_due, make_plan
 from tests.support.holds import OFFICERS, ask, bind_officers, hold_on, place
-from tests.support.s3 import S3Server, opened_on, throw_away_s3
+from tests.support.postgres import PostgresServer
+from tests.support.s3 import REGION, S3Server, opened_on, throw_away_s3
 from tests.support.server import serve
 from tests.support.story import CONTENT, Story, digest_of
 from tests.support.trail import events_of, no_events, state_of
@@ -177,6 +180,13 @@ def held(story: Story, decision: str | None = None) -> Call:
     return Call(f"!/legal-holds/{hold.id}/release-decisions", body, OFFICERS[1])
 
 
+def plan_call(story: Story, verb: str) -> Call:
+    plan = make_plan(story)
+    if verb == "withdraw":
+        return Call(f"/retention-plans/{plan.name}/withdraw", {"reason": "r"}, PLANNER)
+    return Call(f"/retention-plans/{plan.id}/decisions", {"decision": "approve", "root": plan.root}, APPROVER)
+
+
 POD = {"namespace": "n", "name": "p", "rule": "pod.of-no-run"}
 CHANGES: dict[tuple[str, str], Callable[[Story], Call]] = {
     ("POST", "/projects"): lambda s: Call("!/projects", {"name": f"p{secrets.token_hex(6)}", "owner": "o"}),
@@ -234,6 +244,11 @@ CHANGES: dict[tuple[str, str], Callable[[Story], Call]] = {
     ),
     ("POST", "/projects/{project}/retention-policies"): lambda s: Call("/retention-policies", retention()),
     ("POST", "/retention-policies"): lambda s: Call("!/retention-policies", retention()),
+    ("POST", "/projects/{project}/retention-plans"): lambda s: Call("/retention-plans", {"reason": "r"}, PLANNER),
+    **{
+        ("POST", f"/projects/{{project}}/retention-plans/{{plan}}/{verb}"): partial(plan_call, verb=verb)
+        for verb in ("decisions", "withdraw")
+    },
     **{
         ("POST", f"{place}/retention-policies/{{policy}}/{verb}"): partial(
             retention_call, is_platform=not place, verb=verb
@@ -307,6 +322,8 @@ def test_every_route_that_may_change_or_show_something_is_looked_at() -> None:
 def test_a_change_has_its_event_and_without_it_is_not_made(
     route: tuple[str, str], http: httpx.Client, story: Story, platform: Platform, owner_sql: Connection
 ) -> None:
+    if "/retention-plans" in route[1]:
+        let_something_be_due(story, owner_sql)
     call, key = CHANGES[route](story), secrets.token_hex(8)
     before = state_of(owner_sql)
     with no_events(owner_sql):
@@ -353,10 +370,14 @@ def test_what_is_said_to_change_nothing_changes_nothing(
 
 @pytest.mark.parametrize("route", READS, ids=" ".join)
 def test_a_read_changes_nothing_and_needs_no_event(
-    route: tuple[str, str], http: httpx.Client, reading: dict[str, str], owner_sql: Connection
+    route: tuple[str, str],
+    http: httpx.Client,
+    reading: dict[str, str],
+    certified: dict[str, str],
+    owner_sql: Connection,
 ) -> None:
     path = route[1]
-    for name, value in reading.items():
+    for name, value in (certified if "{plan}" in path else reading).items():
         path = path.replace(f"{{{name}}}", value)
     if path.startswith(f"/projects/{reading['project']}/dataset-versions"):
         path = path.replace(reading["version"], reading["dataset_version"])
@@ -397,6 +418,18 @@ def reading(platform: Platform) -> dict[str, str]:
         "governed_object": str(story.artifact(run, "model")),
         "hold": hold.name,
     }
+
+
+@pytest.fixture(scope="module")
+def certified(platform: Platform, s3: S3Server, postgres: PostgresServer, database: tuple[str, str]) -> dict[str, str]:
+    """What the parameters of paths stand for where a plan was carried out."""
+    story = Story.begin(lambda principal: platform.governance(Caller(principal)), platform.objects)
+    eraser = S3Eraser(str(platform.settings.s3_bucket), s3.session(), endpoint_url=s3.url, region=REGION)
+    gone = dispose_something(story, platform, postgres, database[0], eraser)
+    plans = gone.vera.retention_plans
+    newest = plans.list(gone.project).items[0]
+    item = plans.items(gone.project, newest.name).items[0]
+    return {"project": gone.project, "plan": newest.name, "governed_object": str(item.object)}
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from holdfast.wire.project import ProjectRequest, RoleBindingRequest, TokenReque
 from holdfast.wire.retention import RetentionPolicy
 from tests.cli.conftest import Cli
 from tests.cli.test_commands import ALL
-from tests.integration.test_database_guards import approve_retention, propose_retention
+from tests.support.disposal import APPROVER, PLANNER, begin, let_something_be_due, make_plan
 from tests.support.holds import ask, bind_officers, hold_on, place
+from tests.support.retention import approve_retention, propose_retention
 from tests.support.story import Story
 from tests.support.trail import no_events, state_of
 
@@ -90,6 +91,11 @@ def hold(story: Story, *, is_asked: bool = False) -> str:
     return (ask(story, placed) if is_asked else placed).name
 
 
+def deciding_on_plan(story: Story) -> tuple[str, ...]:
+    plan = make_plan(story)
+    return plan.name, "--root", plan.root
+
+
 CHANGES: dict[str, tuple[str, Given]] = {
     "project create": (INSTALL, lambda s, _: (f"p{secrets.token_hex(5)}", "--owner", "o")),
     "project archive": (INSTALL, lambda s, _: (project(s), "--reason", "over", "--yes")),
@@ -112,6 +118,10 @@ CHANGES: dict[str, tuple[str, Given]] = {
     "promote approve": (OLAF, lambda s, _: deciding(s)),
     "promote reject": (OLAF, lambda s, _: deciding(s)),
     "promote execute": ("user:mia", lambda s, _: (approved(s),)),
+    "retention plan make": (PLANNER, lambda s, _: ("--reason", "r")),
+    "retention plan approve": (APPROVER, lambda s, _: deciding_on_plan(s)),
+    "retention plan reject": (APPROVER, lambda s, _: deciding_on_plan(s)),
+    "retention plan withdraw": (PLANNER, lambda s, _: (make_plan(s).name, "--reason", "r")),
     "retention policy propose": ("user:mia", lambda s, _: (*proposing(), "--reason", "r")),
     "retention policy approve": (OLAF, lambda s, _: deciding_on(proposed(s))),
     "retention policy reject": (OLAF, lambda s, _: deciding_on(proposed(s))),
@@ -146,6 +156,9 @@ HARMLESS: dict[str, Given] = {
     "policy list": lambda s, _: (),
     "promote list": lambda s, _: (),
     "promote show": lambda s, _: (s.request_promotion().id,),
+    "retention plan list": lambda s, _: (),
+    "retention plan show": lambda s, _: (make_plan(s).name,),
+    "retention plan items": lambda s, _: (make_plan(s).name,),
     "retention policy list": lambda s, _: (),
     "retention policy show": lambda s, _: (proposed(s).id,),
     "retention explain": lambda s, _: ("artifact", artifact(s)),
@@ -171,6 +184,10 @@ ELSEWHERE = {
     "audit verify": "reads the log's files and the database by the service's own login, whose owner can read them anyway",
     "ledger retain": "needs a disposer's login and a log; each segment by its own event (tests/integration/test_segments.py)",
     "audit erase": "the same",
+    "retention apply": "needs a disposer's login; each item by its own event (tests/cli/test_retention_plans.py)",
+    "retention plan certificate": "needs a plan that was carried out; leaves none (tests/cli/test_retention_plans.py)",
+    "retention plan prove": "the same",
+    "retention plan verify": "reads a file",
     "store probe": "opens the database and a bucket; leaves its event (tests/integration/test_store_probe.py)",
     "ledger keep": "opens the database; leaves its event (tests/cli/test_ledger.py)",
     "ledger run": "extends the log and changes no record (tests/integration)",
@@ -190,6 +207,13 @@ def events(connection: Connection) -> list[str]:
     return list(connection.scalars(text("SELECT action FROM holdfast.audit_event ORDER BY id")))
 
 
+def where_something_is_due(cli: Cli, story: Story, owner: Connection) -> tuple[Cli, Story]:
+    """Return another Project, none of whose objects is under a hold of another test, and a command line in it."""
+    project = begin(story)
+    let_something_be_due(project, owner)
+    return Cli({**cli.environment, "HOLDFAST_PROJECT": project.project}), project
+
+
 def test_every_command_is_looked_at() -> None:
     assert {" ".join(words) for words, _ in ALL} == {*CHANGES, *SENSITIVE, *HARMLESS, *ELSEWHERE}
 
@@ -199,6 +223,8 @@ def test_a_command_that_changes_something_leaves_its_event(
     command: str, cli: Cli, story: Story, owner_sql: Connection, tmp_path: Path
 ) -> None:
     principal, given = CHANGES[command]
+    if command.startswith("retention plan "):
+        cli, story = where_something_is_due(cli, story, owner_sql)
     words = given(story, tmp_path)
     before, count = state_of(owner_sql), len(events(owner_sql))
     cli.as_(principal).json(*command.split(), *words)
@@ -223,6 +249,8 @@ def test_a_command_that_shows_something_sensitive_leaves_its_event(
 def test_any_other_command_leaves_nothing(
     command: str, cli: Cli, story: Story, owner_sql: Connection, tmp_path: Path, platform_env: dict[str, str]
 ) -> None:
+    if command.startswith("retention plan "):
+        cli, story = where_something_is_due(cli, story, owner_sql)
     words = HARMLESS[command](story, tmp_path)
     before, count = state_of(owner_sql), len(events(owner_sql))
     platform_env = {**platform_env, "HOLDFAST_PROOF_AGE_LIMIT_S": "86400"}

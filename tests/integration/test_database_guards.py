@@ -15,11 +15,12 @@ from holdfast.service.transaction import Transactions
 from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.model import DecisionRequest, Promotion
-from holdfast.wire.retention import RetentionDecisionRequest, RetentionPolicy, RetentionPolicyRequest
+from tests.support.disposal import dispose_something
 from tests.support.export import export_something
 from tests.support.holds import hold_something
 from tests.support.postgres import PostgresServer
 from tests.support.probe import record_probe
+from tests.support.retention import approve_retention, propose_retention
 from tests.support.story import Story
 
 OTHER_KEYS = {"is_only": "false", "segment": "segment + 1000"}
@@ -41,10 +42,14 @@ MUTABLE = {
     "pipeline_run",
     "project",
     "promotion",
+    "retention_plan_item",
     "role_binding",
     "run",
     "service_token",
 }
+# Only by functions of the disposer.
+DISPOSED = {"audit_event", "audit_segment", "retention_plan_item"}
+READ_BY_DISPOSER = {"export_sink", "project", "store_probe"}
 
 
 def expected(role: str, verb: str, table: str) -> bool:
@@ -52,11 +57,11 @@ def expected(role: str, verb: str, table: str) -> bool:
         case "holdfast_service", "SELECT":
             return True
         case "holdfast_service", "INSERT":
-            return table not in ("ledger_head", "audit_segment", "legal_hold_object")
+            return table not in ("ledger_head", "audit_segment", "legal_hold_object", "retention_certificate")
         case "holdfast_service", "UPDATE":
-            return table in MUTABLE and not table.startswith("audit_")
+            return table in MUTABLE - DISPOSED
         case "holdfast_disposer", "SELECT":
-            return table.startswith(("audit_", "ledger_", "legal_hold")) or table == "export_sink"
+            return table.startswith(("audit_", "ledger_", "legal_hold", "retention_")) or table in READ_BY_DISPOSER
         case "holdfast_disposer", "INSERT":
             return table == "audit_event"
         case "holdfast_reader", "SELECT":
@@ -78,26 +83,14 @@ def approve(story: Story, promotion: Promotion, principal: str = "user:olaf") ->
     return story.act_as(principal).promotions.decide(story.project, promotion.id, decision)
 
 
-def propose_retention(story: Story, name: str = "models", **changes: object) -> RetentionPolicy:
-    content = {
-        "name": name,
-        "object_type": "artifact",
-        "starts": "created",
-        "period_days": 30,
-        "disposition": "delete",
-        "reason": "tests",
-    }
-    return story.mia.retention.propose(story.project, RetentionPolicyRequest(**{**content, **changes}))
-
-
-def approve_retention(story: Story, proposed: RetentionPolicy | None = None) -> RetentionPolicy:
-    proposed = proposed or propose_retention(story)
-    decision = RetentionDecisionRequest(decision="approve", digest=proposed.digest)
-    return story.olaf.retention.decide(story.project, proposed.id, decision)
-
-
 @pytest.fixture(scope="module")
-def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Story:
+def promoted(
+    story: Story,
+    platform: Platform,
+    postgres: PostgresServer,
+    database: tuple[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Story:
     """A Project in which every table has a row."""
     promotion = story.request_promotion()
     story.olaf.promotions.decide(
@@ -107,6 +100,7 @@ def promoted(story: Story, platform: Platform, tmp_path_factory: pytest.TempPath
     from holdfast.wire.project import TokenRequest
 
     story.mia.projects.create_token(story.project, TokenRequest(name="worker", scope=["run.write"]))
+    dispose_something(story, platform, postgres, database[0])
     export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
     define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
     record_probe(platform)
@@ -125,6 +119,46 @@ def test_each_role_holds_exactly_its_privileges_on_every_table(role: str, owner_
                 {"role": role, "table": f"holdfast.{table}", "verb": verb},
             )
             assert held == expected(role, verb, table), f"{role} {verb} {table}"
+
+
+# Who may call what runs with its owner's rights; what no role is named for is for triggers and other such functions alone.
+CALLED_BY = {
+    "open_segment": set(),
+    **{
+        name: {"holdfast_disposer"}
+        for name in (
+            "approval_of",
+            "begin_disposal",
+            "certify_plan",
+            "close_segment",
+            "dispose_segment",
+            "end_disposal",
+            "erase_event",
+            "seal_segment",
+        )
+    },
+    "place_hold": {"holdfast_service"},
+}
+
+
+def test_what_runs_with_the_rights_of_its_owner_has_a_path_of_its_own_and_is_called_by_whom_it_is_for(
+    owner_sql: Connection,
+) -> None:
+    found = owner_sql.execute(
+        text(
+            "SELECT p.proname, p.prorettype = 'trigger'::regtype AS is_trigger, p.proconfig, ARRAY("
+            " SELECT r.rolname::text FROM pg_roles r WHERE r.rolname = ANY (:roles) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
+            ") AS roles, has_function_privilege('public', p.oid, 'EXECUTE') AS is_public FROM pg_proc p"
+            " WHERE p.pronamespace = 'holdfast'::regnamespace AND p.prosecdef ORDER BY 1"
+        ),
+        {"roles": list(ROLES)},
+    ).all()
+    called = {row.proname: set(row.roles) for row in found if not row.is_trigger}
+    assert called == CALLED_BY
+    for name, is_trigger, config, roles, is_public in found:
+        assert "search_path=pg_catalog, pg_temp" in config, name
+        assert not is_public, name
+        assert not (is_trigger and roles), name
 
 
 @pytest.mark.parametrize("table", TABLES)

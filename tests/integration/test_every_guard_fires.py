@@ -24,11 +24,14 @@ from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.project import Reason, RoleBindingRequest, TokenRequest
 from holdfast.wire.run import EnvironmentRequest, PipelineRunTransition, RunStart
-from tests.integration.test_database_guards import approve, approve_retention
+from tests.integration.test_database_guards import approve
+from tests.support.disposal import dispose_something
 from tests.support.export import export_something
 from tests.support.holds import hold_something
 from tests.support.ledger import unguarded
+from tests.support.postgres import PostgresServer
 from tests.support.probe import record_probe
+from tests.support.retention import approve_retention
 from tests.support.story import Story, digest_of
 
 COLUMNS = {table.name: [column.name for column in table.columns] for table in Table.metadata.sorted_tables}
@@ -88,6 +91,18 @@ CHECKS = {
     "promotion_creators_ck": {"creators": "'{}'"},
     "promotion_expires_ck": {"expires_at": "created_at"},
     "promotion_decision_creator_is_not_approver_ck": {"principal": "creators[1]"},
+    "retention_certificate_digest_ck": {"content": "content || ' '"},
+    "retention_plan_reason_ck": {"reason": "''"},
+    "retention_plan_sizes_ck": {"item_count": "0"},
+    "retention_plan_decision_approver_is_officer_ck": {"decision": "'approve'", "roles": "'{viewer}'"},
+    "retention_plan_decision_planner_is_not_approver_ck": {"decision": "'approve'", "principal": "planned_by"},
+    "retention_plan_item_bytes_ck": {"object_key": "CASE object_type WHEN 'artifact' THEN NULL ELSE 'x' END"},
+    "retention_plan_item_disposition_ck": {"disposition": "'archive'"},
+    "retention_plan_item_ended_ck": {"ended_at": "CASE WHEN ended_at IS NULL THEN now() END"},
+    "retention_plan_item_index_ck": {"index": "-1"},
+    "retention_plan_item_object_type_ck": {"object_type": "'run'", "object_key": "NULL", "version_id": "NULL"},
+    "retention_plan_item_says_ck": {"state": "'kept'", "says": "''", "ended_at": "now()"},
+    "retention_plan_item_state_ck": {"state": "'nonsense'", "says": "'x'", "ended_at": "NULL"},
     "retention_policy_decision_approver_is_officer_ck": {"decision": "'approve'", "roles": "'{viewer}'"},
     "retention_policy_decision_proposer_is_not_approver_ck": {"decision": "'reject'", "principal": "proposed_by"},
     "retention_policy_period_days_ck": {"period_days": "0"},
@@ -114,6 +129,11 @@ CHECKS = {
 # Trigger's ending → (SQLSTATE, statement that it refuses when it is the only one left).
 PENDING = "(SELECT id FROM promotion WHERE state = 'pending' LIMIT 1)"
 ENDED = "(SELECT project_id FROM project p JOIN pipeline_run r ON r.project_id = p.id WHERE p.archived_at IS NOT NULL LIMIT 1)"
+PURGED = "(SELECT id FROM {table} WHERE state = 'purged' LIMIT 1)"
+LOST = (
+    "(SELECT m.model_version_id FROM model_version_artifact m JOIN artifact a ON a.id = m.artifact_id"
+    " WHERE a.state = 'purged' LIMIT 1)"
+)
 TRIGGERS = {
     "truncate_guard": ("HF001", "TRUNCATE {table} CASCADE"),
     "archive_guard": ("HF003", {"project_id": ENDED}),
@@ -128,6 +148,18 @@ TRIGGERS = {
     "alias_assignment_promotion_guard": ("HF004", {"promotion_id": PENDING}),
     "artifact_hold_guard": ("HF008", "UPDATE {table} SET state = 'purged'"),
     "dataset_version_hold_guard": ("HF008", "UPDATE {table} SET state = 'purged'"),
+    **{
+        f"{table}_plan_guard": ("HF012", "UPDATE {table} SET state = 'expired' WHERE state = 'available'")
+        for table in ("artifact", "dataset_version")
+    },
+    "retention_plan_item_late_guard": ("HF001", {}),
+    "run_input_reference_guard": (
+        "HF014",
+        {"artifact_id": "NULL", "dataset_version_id": PURGED.format(table="dataset_version")},
+    ),
+    "model_version_artifact_reference_guard": ("HF014", {"artifact_id": PURGED.format(table="artifact")}),
+    "alias_assignment_reference_guard": ("HF014", {"model_version_id": LOST}),
+    "promotion_reference_guard": ("HF014", {"model_version_id": LOST}),
     "held_guard": ("HF008", "DELETE FROM {table}"),
     "guard": ("HF001", "DELETE FROM {table}"),
 }
@@ -156,9 +188,54 @@ TIMES = {
     "legal_hold_object": ("read_back_at",),
     "legal_hold_release": ("decided_at",),
 }
+# What changes by functions of the disposer alone.
+DISPOSED = {"retention_plan_item": {"state", "says", "ended_at"}}
 CHANGED = {"text": "'changed'", "jsonb": """'{"changed": true}'""", "uuid": FRESH["uuid"], "bytea": FRESH["bytea"]}
 CHANGED |= {"boolean": "false", "ARRAY": "'{}'", "integer": "1000001", "bigint": "1000001", "smallint": "101"}
 CHANGED |= {"timestamp with time zone": "'2000-01-01'", "xid8": "'1'", "int8multirange": "'{[1,2)}'"}
+
+# What a table's guard refuses besides.
+RULES = {
+    "ledger_head": [("HF001", "never becomes smaller", "UPDATE ledger_head SET size = size - 1")],
+    "export_sink": [
+        ("HF001", "never goes back", "UPDATE export_sink SET cursor = cursor - 1"),
+        ("HF001", "never beyond the log", "UPDATE export_sink SET cursor = cursor + 1"),
+    ],
+    "legal_hold": [
+        ("HF009", "no release that was just approved", "UPDATE legal_hold SET released_at = now() WHERE {open_row}")
+    ],
+    "legal_hold_release": [
+        (
+            "HF009",
+            "too short a while",
+            "UPDATE legal_hold_release SET decision = 'approve', decided_by = 'user:z', decided_at = now() WHERE {open_row}",
+        )
+    ],
+    "legal_hold_object": [
+        ("HF005", "cannot become", "UPDATE legal_hold_object SET lock_state = 'locked' WHERE lock_state = 'wanted'"),
+        (
+            "HF009",
+            "stays while its legal hold does",
+            "UPDATE legal_hold_object SET lock_state = 'released', read_back_at = now() WHERE lock_state = 'wanted'",
+        ),
+    ],
+    "retention_plan_item": [
+        (
+            "HF001",
+            "does not change",
+            "UPDATE retention_plan_item SET state = 'purging', says = 'x' WHERE state = 'planned'",
+        ),
+        ("HF005", "cannot become", "UPDATE retention_plan_item SET says = 'otherwise' WHERE state = 'purged'"),
+        (
+            "HF001",
+            "a time that is not now",
+            "UPDATE retention_plan_item SET state = 'kept', says = 'x', ended_at = '2000-01-01' WHERE state = 'planned'",
+        ),
+    ],
+    "run": [
+        ("HF001", "keeps the fence", "UPDATE run SET fence = 'pod-2' WHERE fence IS NOT NULL AND {open_row}"),
+    ],
+}
 
 
 def broken_rules(table: str, columns: dict[str, str], mutable: set[str]) -> list[tuple[str, str, str]]:
@@ -167,7 +244,7 @@ def broken_rules(table: str, columns: dict[str, str], mutable: set[str]) -> list
     Args:
         table: its name.
         columns: the type of each column.
-        mutable: the columns that the service login may change.
+        mutable: the columns that the service login, or a function of the disposer, may change.
     """
     open_row = f"NOT ({ENDS[table]})" if table in ENDS else "true"
     rules = [
@@ -183,25 +260,7 @@ def broken_rules(table: str, columns: dict[str, str], mutable: set[str]) -> list
     for column in TIMES.get(table, ()):
         forged = f"UPDATE {table} SET {column} = '2000-01-01' WHERE {open_row}"
         rules.append(("HF001", "a time that is not now", forged))
-    if table == "ledger_head":
-        rules.append(("HF001", "never becomes smaller", "UPDATE ledger_head SET size = size - 1"))
-    if table == "export_sink":
-        rules.append(("HF001", "never goes back", "UPDATE export_sink SET cursor = cursor - 1"))
-        rules.append(("HF001", "never beyond the log", "UPDATE export_sink SET cursor = cursor + 1"))
-    if table == "legal_hold":
-        unasked = f"UPDATE legal_hold SET released_at = now() WHERE {open_row}"
-        rules.append(("HF009", "no release that was just approved", unasked))
-    if table == "legal_hold_release":
-        approved = "decision = 'approve', decided_by = 'user:z', decided_at = now()"
-        rules.append(("HF009", "too short a while", f"UPDATE legal_hold_release SET {approved} WHERE {open_row}"))
-    if table == "legal_hold_object":
-        wanted = "WHERE lock_state = 'wanted'"
-        rules.append(("HF005", "cannot become", f"UPDATE legal_hold_object SET lock_state = 'locked' {wanted}"))
-        early = f"UPDATE legal_hold_object SET lock_state = 'released', read_back_at = now() {wanted}"
-        rules.append(("HF009", "stays while its legal hold does", early))
-    if table == "run":
-        stolen = f"UPDATE run SET fence = 'pod-2' WHERE fence IS NOT NULL AND {open_row}"
-        rules.append(("HF001", "keeps the fence", stolen))
+    rules += [(state, words, statement.format(open_row=open_row)) for state, words, statement in RULES.get(table, ())]
     return rules
 
 
@@ -248,7 +307,9 @@ class Catalogue:
         return {str(column): str(kind) for column, kind in rows}
 
     def mutable(self, table: str) -> set[str]:
-        """Return the columns that the service login may change."""
+        """Return the columns that the service login, or a function of the disposer, may change."""
+        if table in DISPOSED:
+            return DISPOSED[table]
         statement = (
             "SELECT column_name FROM information_schema.column_privileges"
             " WHERE table_name = :table AND grantee = 'holdfast_service' AND privilege_type = 'UPDATE'"
@@ -271,6 +332,7 @@ class Catalogue:
                 ).all()
                 for name in names:
                     self.connection.execute(text(f'ALTER TABLE {table} ENABLE TRIGGER "{name}"'))
+            self.connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
             with pytest.raises(DBAPIError) as refused:
                 self.connection.execute(text(statement))
             diagnosis = refused.value.orig.diag
@@ -299,6 +361,8 @@ class Catalogue:
             fresh["digest"] = FRESH["bytea"]
         if table.startswith("ledger_"):
             fresh |= {"index": "index + 1000000", "event_id": "gen_random_uuid()", "size": "size + 1000000"}
+        if table == "retention_plan_item":
+            fresh["index"] = "index + 1000000"
         if table == "audit_segment":
             fresh["segment"] = "segment + 1000000"
         if table == "model_version_artifact":
@@ -331,7 +395,11 @@ _RELEASED = (
 
 @pytest.fixture(scope="module")
 def catalogue(
-    story: Story, platform: Platform, database: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+    story: Story,
+    platform: Platform,
+    postgres: PostgresServer,
+    database: tuple[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Catalogue]:
     """A database in which every table has a row of every kind that a case needs."""
     install, fresh = story.act_as("system:install"), secrets.token_hex(4)
@@ -355,6 +423,7 @@ def catalogue(
     closed = Story.begin(story.act_as, story.objects)
     closed.pipeline_run()
     install.projects.archive(closed.project, Reason(reason="over"))
+    dispose_something(story, platform, postgres, database[0])
     export_something(platform.engine, tmp_path_factory.mktemp("ledger"))
     define_retention(Transactions(platform.engine, Caller("system:tests")), EventClass.READ, 365, None, "tests")
     record_probe(platform)
@@ -444,7 +513,7 @@ def test_every_trigger_is_seen_to_refuse(catalogue: Catalogue) -> None:
 
 def test_every_rule_of_the_guards_of_updates_is_seen_to_refuse(catalogue: Catalogue) -> None:
     guarded = [table for table, name in catalogue.triggers() if name == f"{table}_update_guard"]
-    assert len(guarded) == 17
+    assert len(guarded) == 18
     seen = 0
     for table in guarded:
         for state, words, statement in broken_rules(table, catalogue.types(table), catalogue.mutable(table)):

@@ -32,6 +32,11 @@ SET_BY_DATABASE = {
     "legal_hold_release": {"requested_at", "decision", "decided_by", "decided_at", "decision_reason"},
     "pipeline_run": {"ended_at"},
     "project": {"archived_at"},
+    "retention_certificate": {
+        column.name for column in Table.metadata.tables["holdfast.retention_certificate"].columns
+    },
+    "retention_plan": {"number", "server"},
+    "retention_plan_item": {"state", "says", "ended_at"},
     "role_binding": {"revoked_at"},
     "run": {
         "since",
@@ -98,6 +103,12 @@ def test_times_and_endings_are_not_for_the_service_to_insert(table: str, column:
         "CREATE TRIGGER mine BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION holdfast.guard_row()",
         "SELECT holdfast.guard_archive()",
         "SET ROLE holdfast_disposer",
+        "SELECT begin_disposal(gen_random_uuid(), '{}')",
+        "SELECT end_disposal(gen_random_uuid(), '{}', '{}', '{}')",
+        "SELECT certify_plan(gen_random_uuid(), gen_random_uuid(), '', '', '')",
+        "UPDATE retention_plan_item SET state = 'purging'",
+        "UPDATE retention_plan SET root = sha256('')",
+        "DELETE FROM retention_plan_decision",
         "SET ROLE postgres",
         "ALTER ROLE holdfast_service SUPERUSER",
         "COPY audit_event TO PROGRAM 'cat'",

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from holdfast.core.access import Caller
+from holdfast.core.audit import AuditAction
 from holdfast.core.errors import InvalidRequest, StateConflict, Unavailable
 from holdfast.settings import Platform, Settings
 from holdfast.store import migrate
+from tests.support.disposal import approve_plan, begin, disposer_of, grow_old, make_plan
 from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
@@ -46,6 +48,64 @@ def test_up_rows_down_and_up_again(empty: str, settings: Settings, postgres: Pos
     assert execute(empty, "SELECT to_regclass('holdfast.run') IS NULL") is True
     assert migrate.upgrade(empty) == head
     assert migrate.upgrade(empty) == head
+
+
+# Functions, triggers, constraints and privileges, as PostgreSQL's own catalogue has them; later revisions make objects in another order.
+PICTURE = """
+    SELECT p.oid::regprocedure::text AS name, pg_get_functiondef(p.oid) || COALESCE(p.proacl::text, '') AS its
+    FROM pg_proc p WHERE p.pronamespace = 'holdfast'::regnamespace AND p.proname <> 'class_of_action'
+    UNION ALL SELECT tgrelid::regclass || ' ' || tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'holdfast'::regnamespace
+    UNION ALL SELECT c.relname || '.' || COALESCE(a.attname, ''), concat(c.relacl::text, a.attacl::text) FROM pg_class c
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 WHERE c.relnamespace = 'holdfast'::regnamespace
+"""
+
+
+def picture(url: str) -> dict[str, str]:
+    """Return what a schema holds beside its rows, and of which class each action's events are."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = {str(row.name): str(row.its) for row in connection.execute(text(PICTURE))}
+        for action in AuditAction:
+            statement = text("SELECT holdfast.class_of_action(:action)")
+            found[f"class of {action}"] = str(connection.scalar(statement, {"action": action}))
+    engine.dispose()
+    return found
+
+
+def test_the_way_back_from_retention_plans_leaves_what_was_before_them(empty: str) -> None:
+    migrate.upgrade(empty, "0009")
+    before = picture(empty)
+    migrate.upgrade(empty, "0010")
+    after = picture(empty)
+    assert {name for name in before if name.startswith("class of ") and after[name] != before[name]} == {
+        "class of artifact.purged",
+        "class of dataset_version.purged",
+        "class of retention_plan.certified",
+    }
+    migrate.downgrade(empty, "0009")
+    assert picture(empty) == before
+
+
+def test_there_is_no_way_back_while_a_retention_plan_is_being_carried_out(
+    empty: str, settings: Settings, postgres: PostgresServer
+) -> None:
+    head = migrate.upgrade(empty)
+    platform = Platform.open(settings.model_copy(update={"database_url": settings.database_url.__class__(empty)}))
+    story = begin(Story.begin(lambda principal: platform.governance(Caller(principal)), platform.objects))
+    story.succeed()
+    with create_engine(empty).connect() as owner:
+        owner.execute(text("SET search_path = holdfast"))
+        grow_old(owner)
+    plan = approve_plan(story, make_plan(story), platform.engine)
+    platform.close()
+    with disposer_of(postgres, empty) as engine, engine.begin() as connection:
+        connection.execute(text("SELECT begin_disposal(:plan, '{0}')"), {"plan": plan.id})
+    with pytest.raises(StateConflict, match="is being carried out"):
+        migrate.downgrade(empty, "0009")
+    assert migrate.current(empty) == head
+    assert execute(empty, "SELECT count(*) FROM holdfast.retention_plan_item WHERE state = 'purging'") == 1
 
 
 def test_the_tables_are_what_the_models_say(database: tuple[str, str]) -> None:

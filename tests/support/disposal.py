@@ -5,16 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import make_url, text
+from sqlalchemy import create_engine, make_url, text
 
 from holdfast.core.access import Caller
 from holdfast.ledger.order import assign_indexes
+from holdfast.objects.filesystem_eraser import FilesystemEraser
 from holdfast.ops.disposal import Disposal
 from holdfast.store.engine import open_engine
 from holdfast.wire.retention_plan import RetentionPlan, RetentionPlanDecisionRequest, RetentionPlanRequest
-from tests.integration.test_database_guards import approve_retention, propose_retention
 from tests.support.holds import OFFICERS, bind_officers
 from tests.support.ledger import unguarded
+from tests.support.retention import approve_retention, propose_retention
 from tests.support.story import Story
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from holdfast.ports import Eraser
+    from holdfast.settings import Platform
     from tests.support.postgres import PostgresServer
 
 DISPOSER = Caller("system:disposer")
@@ -39,10 +41,24 @@ TIMES = {
 def begin(story: Story) -> Story:
     """Return a Project of its own, whose data and Artifacts go after a day."""
     made = Story.begin(story.act_as, story.objects)
-    bind_officers(made)
-    approve_retention(made, propose_retention(made, "artifacts", period_days=1))
-    approve_retention(made, propose_retention(made, "data", object_type="dataset_version", period_days=1))
+    keep_for_a_day(made)
     return made
+
+
+def keep_for_a_day(story: Story) -> None:
+    """Let data and Artifacts of a Project go after a day, and people decide on it."""
+    bind_officers(story)
+    for name, object_type in (("artifacts", "artifact"), ("data", "dataset_version")):
+        proposed = propose_retention(story, name, object_type=object_type, period_days=1)
+        if proposed.decision is None:
+            approve_retention(story, proposed)
+
+
+def let_something_be_due(story: Story, owner: Connection) -> None:
+    """Let a Project have something that may go now."""
+    keep_for_a_day(story)
+    story.succeed()
+    grow_old(owner)
 
 
 def grow_old(owner: Connection, days: int = 10) -> None:
@@ -87,3 +103,28 @@ def disposer_of(postgres: PostgresServer, owner_url: str) -> Iterator[Engine]:
 
 def disposal(engine: Engine, eraser: Eraser, **more: Any) -> Disposal:
     return Disposal(engine, eraser, DISPOSER, **more)
+
+
+def eraser_of(platform: Platform) -> FilesystemEraser:
+    root = platform.settings.objects_root
+    assert root is not None
+    return FilesystemEraser(root)
+
+
+def dispose_something(
+    story: Story, platform: Platform, postgres: PostgresServer, owner_url: str, eraser: Eraser | None = None
+) -> Story:
+    """Return a Project of its own whose ModelVersion's Artifacts are gone, with a plan that was carried out and one that nobody has decided on."""
+    project = begin(story)
+    project.register_model()
+    owner = create_engine(owner_url)
+    with owner.connect() as connection:
+        connection.execute(text("SET search_path = holdfast"))
+        grow_old(connection)
+    owner.dispose()
+    make_plan(project)
+    plan = approve_plan(project, make_plan(project), platform.engine)
+    with disposer_of(postgres, owner_url) as engine:
+        done = disposal(engine, eraser or eraser_of(platform)).carry_out(plan.name)
+    assert (done.kept, done.residual) == (0, 0)
+    return project

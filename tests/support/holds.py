@@ -80,6 +80,18 @@ def cool_off(owner: Connection, hold: LegalHold) -> None:
 
 
 @contextmanager
+def no_plan_needed(owner: Connection, *tables: str) -> Iterator[None]:
+    """Let something go that is no item of a plan, where the guard of holds alone is looked at."""
+    for table in tables:
+        owner.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER {table}_plan_guard"))
+    try:
+        yield
+    finally:
+        for table in tables:
+            owner.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER {table}_plan_guard"))
+
+
+@contextmanager
 def asleep(owner: Connection, *tables: str) -> Iterator[None]:
     """Let the triggers of tables sleep."""
     for table in tables:

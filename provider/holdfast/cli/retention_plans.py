@@ -153,7 +153,7 @@ def verify(
     from pydantic import ValidationError
 
     from holdfast.core.digest import parse, text_of
-    from holdfast.core.retention.plan import check_line
+    from holdfast.core.retention.plan import check_certified, check_line
     from holdfast.wire.canonical import document_bytes, document_digest
 
     try:
@@ -172,6 +172,7 @@ def verify(
     if not isinstance(root, str):
         raise IntegrityViolation("the certificate has no root", remedy="Do not believe it")
     check_line(document_bytes(line.line), line.index, line.size, path, parse(root))
+    check_certified(line.line, line.index, line.size, line.certificate.plan, content)
     present = session_of(context).present
     present.fact(
         f"the certificate of plan {line.certificate.plan} says of {line.line.get('object_type')} {line.line.get('object')}: "

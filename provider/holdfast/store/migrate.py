@@ -95,7 +95,8 @@ def upgrade(url: str, revision: str = "head") -> str | None:
     Raises:
         Unavailable: the database does not answer.
         InvalidRequest: it is not PostgreSQL 14 or newer, there is no such revision, or the login lacks a privilege.
-        StateConflict: another migration is running. In every case the database is at the revision where it was.
+        StateConflict: another migration is running, or a revision refuses what is there. In every case the database is at the revision where
+            it was.
     """
     with _runner(url) as (connection, config):
         command.upgrade(config, revision)
@@ -213,12 +214,17 @@ def _runner(url: str) -> Iterator[tuple[Connection, Config]]:
                 )
             config.attributes["connection"] = connection
             yield connection, config
-    except OperationalError as error:
-        raise Unavailable(
-            "the governance database does not answer", remedy="Check that PostgreSQL runs and that the URL is right"
-        ) from error
     except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None)
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if state.startswith("HF"):
+            raise StateConflict(
+                error.orig.diag.message_primary or "a revision refuses",  # type: ignore[union-attr]
+                remedy="The database is as it was; bring what is named to its end first",
+            ) from error
+        if isinstance(error, OperationalError):
+            raise Unavailable(
+                "the governance database does not answer", remedy="Check that PostgreSQL runs and that the URL is right"
+            ) from error
         if state == "42501":
             raise InvalidRequest(
                 "the login may not migrate the database: it lacks a privilege",

@@ -138,6 +138,24 @@ def check_line(entry: bytes, index: int, size: int, path: Sequence[bytes], root:
         )
 
 
+def check_certified(
+    line: Mapping[str, Json], index: int, size: int, plan: UUID, certificate: Mapping[str, Json]
+) -> None:
+    """Return when a line and a certificate speak of one plan, and of the place in it that is claimed; raises IntegrityViolation."""
+    named = certificate.get("plan")
+    certified = named if isinstance(named, Mapping) else {}
+    if (certified.get("id"), certified.get("items"), line.get("plan"), line.get("index")) != (
+        str(plan),
+        size,
+        str(plan),
+        index,
+    ):
+        raise IntegrityViolation(
+            f"the line or the certificate is of another plan than {plan}, or of another place in it than {index} of {size}",
+            remedy="Ask for the line again; do not believe this one",
+        )
+
+
 def check_root(root: bytes, approved: str) -> None:
     """Return when a decision names the root of the plan that it is on; raises StateConflict."""
     if parse(approved) != root:
