@@ -1,4 +1,4 @@
-"""Every night: retention plans that a Security Officer has approved are carried out, and certified. See docs/how-to/dispose.md.
+"""Every night: retention plans that a Security Officer has approved are carried out, and certified. See docs/how-to/retention-plans.md.
 
 An airflow dag.
 """

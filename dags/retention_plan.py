@@ -1,4 +1,4 @@
-"""Every night: for each Project that is named, a plan of what may go, for a Security Officer to decide on. See docs/how-to/dispose.md."""
+"""Every night: for each Project that is named, a plan of what may go, for a Security Officer to decide on. See docs/how-to/retention-plans.md."""
 
 from airflow.sdk import Variable, task
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from demo.postgres import PostgresServer
 from sqlalchemy import Connection, Engine, create_engine, text
-from tests.integration.test_database_guards import approve_retention, propose_retention
 from tests.support.holds import bind_officers
 from tests.support.ledger import unguarded
+from tests.support.retention import approve_retention, propose_retention
 from tests.support.rows import multiply
 from tests.support.s3 import S3Server, opened_on
 from tests.support.story import Story

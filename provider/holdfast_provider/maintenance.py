@@ -39,7 +39,8 @@ def maintenance(
         environment: of the command, whole: no secret, only the names of files that hold them.
     """
     with maintenance_dag(dag_id, schedule) as dag:
-        HoldfastCommandOperator(task_id=task_id, arguments=arguments, environment=dict(environment))
+        # What waits for somebody else, or for a store that is down, comes to the same end a little later.
+        HoldfastCommandOperator(task_id=task_id, arguments=arguments, environment=dict(environment), retries=2)
     return dag
 
 

@@ -24,6 +24,7 @@ print(*sorted(bag.dags), *bag.import_errors.values(), *bag.captured_warnings.val
 def test_every_dag_loads_without_a_warning(tmp_path: Path) -> None:
     assert run(tmp_path, LOAD, str(DAGS)).split() == [
         "holdfast_audit_retention",
+        "holdfast_hold_read_back",
         "holdfast_hold_reconcile",
         "holdfast_reconcile",
         "holdfast_retention_apply",

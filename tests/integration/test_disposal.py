@@ -23,11 +23,11 @@ from holdfast.settings import Platform, Settings
 from holdfast.wire.canonical import document_bytes, document_digest
 from holdfast.wire.retention_plan import RetentionExecution, RetentionLine
 from holdfast.wire.run import InputRef
-from tests.integration.test_database_guards import approve_retention, propose_retention
 from tests.support.dishonest import Call, Liar, Reply, lying
 from tests.support.disposal import approve_plan, begin, disposal, disposer_of, grow_old, make_plan
 from tests.support.holds import hold_on, place
 from tests.support.postgres import PostgresServer
+from tests.support.retention import approve_retention, propose_retention
 from tests.support.s3 import REGION, S3Server, opened_on
 from tests.support.story import Story
 

@@ -23,7 +23,7 @@ from holdfast.store.queries.retention_plans import item_of, items_of
 from holdfast.wire.canonical import document_bytes
 from holdfast.wire.retention_plan import RetentionPlanDecisionRequest, RetentionPlanWithdrawal
 from holdfast.wire.run import InputRef
-from tests.integration.test_database_guards import approve, approve_retention, propose_retention
+from tests.integration.test_database_guards import approve
 from tests.support.disposal import (
     APPROVER,
     PLANNER,
@@ -38,6 +38,7 @@ from tests.support.disposal import (
 from tests.support.holds import hold_on, place
 from tests.support.ledger import unguarded
 from tests.support.postgres import PostgresServer
+from tests.support.retention import approve_retention, propose_retention
 from tests.support.story import Story
 
 ZEROS = f"sha256:{'0' * 64}"
