@@ -544,6 +544,9 @@ _FUNCTIONS = {
             RAISE EXCEPTION 'the approval of retention plan RP-% has expired', that.number USING ERRCODE = 'HF012';
         ELSIF NOT EXISTS (SELECT FROM holdfast.approval_of(plan)) THEN
             RAISE EXCEPTION 'the approval of retention plan RP-% is not in the log yet', that.number USING ERRCODE = 'HF013';
+        -- Written by who began before the plan was there, and ended after it.
+        ELSIF EXISTS (SELECT FROM unnest(indexes) AS asked WHERE asked >= that.item_count) THEN
+            RAISE EXCEPTION 'retention plan RP-% has only % items', that.number, that.item_count USING ERRCODE = 'HF012';
         END IF;
         -- Alone: nobody places a hold or takes a reference before this is over, and then he sees it.
         PERFORM holdfast.lock_holds(ARRAY[that.project_id], true);

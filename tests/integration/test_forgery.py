@@ -5,17 +5,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
 from holdfast.core.access import Permission, Role
 from holdfast.core.errors import PolicyViolation, StateConflict
+from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.model import ApprovalGateSpec, PolicyRequest
 from holdfast.wire.project import RoleBindingRequest, TokenRequest
 from holdfast.wire.run import InputRef
 from tests.integration.test_database_guards import approve, refusal
+from tests.support.disposal import PLANNER, approve_plan, begin, disposer_of, grow_old, make_plan
+from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
 SET_BY_DATABASE = {
@@ -324,3 +328,43 @@ def test_the_refusals_of_the_new_guards_are_polite(story: Story, thief: Connecti
         thief.execute(text("UPDATE run SET state = 'created' WHERE id = :id"), {"id": run.id})
     with pytest.raises(DBAPIError):
         thief.execute(text("SELECT nonsense"))
+
+
+ITEM = "project_id, object_type, object_key, version_id, digest, size_bytes, policy_id, policy_digest, disposition"
+MADE = "project_id, place, item_count, size_bytes, left_out, root, reason, planned_by"
+
+
+def test_an_item_that_was_slipped_into_a_plan_while_it_was_made_is_not_carried_out(
+    story: Story,
+    platform: Platform,
+    postgres: PostgresServer,
+    database: tuple[str, str],
+    owner_sql: Connection,
+    thief: Connection,
+) -> None:
+    project = begin(story)
+    project.succeed()
+    grow_old(owner_sql)
+    made, forged = make_plan(project), uuid4()
+    thieves = create_engine(database[1])
+    with thieves.begin() as early:
+        early.execute(text("SET search_path = holdfast"))
+        slip = f"INSERT INTO retention_plan_item (plan_id, index, object_id, {ITEM}) SELECT :new, {{index}}, {{object}}, {ITEM}"
+        from_plan = " FROM retention_plan_item WHERE plan_id = :plan"
+        late = slip.format(index="4", object="gen_random_uuid()") + from_plan + " AND index = 0"
+        early.execute(text(late), {"new": forged, "plan": made.id})
+        with thieves.begin() as other:
+            other.execute(text("SET search_path = holdfast"))
+            whole = slip.format(index="index", object="object_id") + from_plan
+            other.execute(text(whole), {"new": forged, "plan": made.id})
+            plan = f"INSERT INTO retention_plan (id, {MADE}) SELECT :new, {MADE} FROM retention_plan WHERE id = :plan"
+            other.execute(text(plan), {"new": forged, "plan": made.id})
+    thieves.dispose()
+    assert refusal(thief, late.replace(", 4,", ", 5,"), new=forged, plan=made.id) == "HF001"
+    assert owner_sql.scalar(text("SELECT count(*) FROM retention_plan_item WHERE plan_id = :id"), {"id": forged}) == 5
+    approve_plan(project, project.act_as(PLANNER).retention_plans.get(project.project, str(forged)), platform.engine)
+    carry_out = "SELECT * FROM begin_disposal(:plan, CAST(:indexes AS bigint[]))"
+    with disposer_of(postgres, database[0]) as engine:
+        for indexes in ([4], [0, 1, 2, 3, 4]):
+            with engine.connect() as connection:
+                assert refusal(connection, carry_out, plan=forged, indexes=indexes) == "HF012"
