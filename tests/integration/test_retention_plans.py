@@ -386,7 +386,8 @@ def test_what_goes_takes_no_references_any_more(
     approve_plan(project, plan, platform.engine)
     with disposer.begin() as connection:
         connection.execute(
-            text("SELECT * FROM begin_disposal(:plan, ARRAY(SELECT generate_series(0, 100)))"), {"plan": plan.id}
+            text("SELECT * FROM begin_disposal(:plan, :indexes)"),
+            {"plan": plan.id, "indexes": list(range(plan.item_count))},
         )
     model, data = project.artifact(run, "model"), project.register_dataset()
     assert project.vera.artifacts.get(project.project, model).state == "expired"
