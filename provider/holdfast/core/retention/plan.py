@@ -14,7 +14,7 @@ from uuid import UUID
 from holdfast.core.canonical import Json
 from holdfast.core.digest import parse, text_of
 from holdfast.core.errors import IntegrityViolation, InvalidRequest, PolicyViolation, StateConflict
-from holdfast.core.merkle import Frontier, folded, full_subtrees, leaf_hash, prove_inclusion, root_from_inclusion
+from holdfast.core.merkle import Frontier, leaf_hash, node_hash, prove_inclusion, root_from_inclusion
 from holdfast.core.retention.policy import Disposition, ObjectType
 
 PLANNED = (ObjectType.ARTIFACT, ObjectType.DATASET_VERSION)
@@ -118,13 +118,7 @@ def path_to(index: int, leaves: Sequence[bytes]) -> list[bytes]:
     """Return the proof that a leaf is in the tree over leaves, given by their hashes."""
 
     def node(level: int, at: int) -> bytes:
-        if level == 0:
-            return leaves[at]
-        begin = at << level
-        return folded(
-            [node(*one) for one in full_subtrees(begin, begin + (1 << level - 1))]
-            + [node(*one) for one in full_subtrees(begin + (1 << level - 1), begin + (1 << level))]
-        )
+        return leaves[at] if level == 0 else node_hash(node(level - 1, 2 * at), node(level - 1, 2 * at + 1))
 
     return prove_inclusion(index, len(leaves), node)
 
@@ -168,22 +162,21 @@ def check_root(root: bytes, approved: str) -> None:
 
 def check_decider(name: str, planned_by: str, principal: str) -> None:
     """Return when who decides on a plan is a person, and not who made it. The database holds the same rule; raises PolicyViolation."""
-    if principal == planned_by or not principal.startswith("user:"):
-        why = "made" if principal == planned_by else "is no person"
-        says = (
-            f"{principal} {why} {name} and may not decide on it"
-            if why == "made"
-            else f"{principal} {why} and may not decide on {name}"
-        )
-        raise PolicyViolation(
-            says,
-            remedy="Another person who is a Security Officer must decide; who made it may withdraw it",
-            details={
-                "rule": "retention_plan.planner-is-not-approver",
-                "version": 1,
-                "changed_by": "nobody: held by a database constraint",
-            },
-        )
+    if principal == planned_by:
+        says = f"{principal} made {name} and may not decide on it"
+    elif not principal.startswith("user:"):
+        says = f"{principal} is no person and may not decide on {name}"
+    else:
+        return
+    raise PolicyViolation(
+        says,
+        remedy="Another person who is a Security Officer must decide; who made it may withdraw it",
+        details={
+            "rule": "retention_plan.planner-is-not-approver",
+            "version": 1,
+            "changed_by": "nobody: held by a database constraint",
+        },
+    )
 
 
 def state_of(decision: str | None, decided_at: datetime | None, now: datetime, *, is_certified: bool) -> PlanState:
