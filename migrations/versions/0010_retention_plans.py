@@ -431,7 +431,11 @@ _FUNCTIONS = {
         ) SELECT CASE WHEN o.type = its_type AND o.id = its THEN 'it' ELSE format('%s %s, which refers to it,', o.type, o.id) END
             || ' ' || o.why
         FROM (
-            SELECT 1 AS rank, f.type, f.id, format('is under legal hold LH-%s (matter %s)', h.number, h.matter) AS why
+            SELECT 0 AS rank, its_type AS type, its AS id, 'has gone by another plan' AS why WHERE EXISTS (
+                SELECT FROM holdfast.artifact a WHERE its_type = 'artifact' AND a.id = its AND a.state = 'purged'
+                UNION ALL SELECT FROM holdfast.dataset_version v WHERE its_type = 'dataset_version' AND v.id = its AND v.state = 'purged'
+            )
+            UNION ALL SELECT 1, f.type, f.id, format('is under legal hold LH-%s (matter %s)', h.number, h.matter) AS why
             FROM found f JOIN holdfast.legal_hold_object l ON l.object_id = f.id
             JOIN holdfast.legal_hold h ON h.id = l.hold_id WHERE h.released_at IS NULL
             UNION ALL SELECT 2, f.type, f.id, 'has not ended' FROM found f JOIN holdfast.run r ON r.id = f.id
@@ -523,12 +527,13 @@ _FUNCTIONS = {
             AND e.outcome = 'succeeded' AND e.content::jsonb #>> '{{content,root}}' = 'sha256:' || encode(p.root, 'hex');
     END $$
     """,
-    # Returns what is in the way of items, which is not looked at twice: those that had not begun are kept by it.
+    # Returns the items that had not ended, each with what is in its way: those that had not begun are kept by it, and the others go.
     "begin": f"""
     CREATE FUNCTION holdfast.begin_disposal(plan uuid, indexes bigint[]) RETURNS TABLE (index bigint, obstacle text, was_begun boolean)
     {_DEFINER} AS $$
     DECLARE
         that record;
+        late boolean;
     BEGIN
         SELECT p.*, d.decision, d.created_at AS decided_at INTO that FROM holdfast.retention_plan p
             LEFT JOIN holdfast.retention_plan_decision d ON d.plan_id = p.id WHERE p.id = plan;
@@ -540,7 +545,9 @@ _FUNCTIONS = {
             RAISE EXCEPTION 'retention plan RP-% is not approved', that.number USING ERRCODE = 'HF012';
         ELSIF EXISTS (SELECT FROM holdfast.retention_certificate WHERE plan_id = plan) THEN
             RAISE EXCEPTION 'retention plan RP-% is carried out', that.number USING ERRCODE = 'HF012';
-        ELSIF now() NOT BETWEEN that.decided_at AND that.decided_at + interval '{24 * APPROVAL_DAYS} hours' THEN
+        END IF;
+        late := now() NOT BETWEEN that.decided_at AND that.decided_at + interval '{24 * APPROVAL_DAYS} hours';
+        IF late AND NOT EXISTS (SELECT FROM holdfast.retention_plan_item i WHERE i.plan_id = plan AND i.state <> 'planned') THEN
             RAISE EXCEPTION 'the approval of retention plan RP-% has expired', that.number USING ERRCODE = 'HF012';
         ELSIF NOT EXISTS (SELECT FROM holdfast.approval_of(plan)) THEN
             RAISE EXCEPTION 'the approval of retention plan RP-% is not in the log yet', that.number USING ERRCODE = 'HF013';
@@ -551,7 +558,10 @@ _FUNCTIONS = {
         -- Alone: nobody places a hold or takes a reference before this is over, and then he sees it.
         PERFORM holdfast.lock_holds(ARRAY[that.project_id], true);
         RETURN QUERY WITH looked AS MATERIALIZED (
-            SELECT i.index AS its, i.state, CASE WHEN NOT EXISTS (
+            SELECT i.index AS its, i.state, CASE
+            -- What has begun by then comes to its end.
+            WHEN late AND i.state = 'planned' THEN 'the approval had expired when its turn came'
+            WHEN NOT EXISTS (
                 SELECT FROM holdfast.policies_in_force(that.project_id) f WHERE f.id = i.policy_id AND f.digest = i.policy_digest
             ) THEN 'the version of the policy that let it go is not in force any more'
             ELSE holdfast.obstacle_to_disposal(i.object_type, i.object_id) END AS why
@@ -561,7 +571,7 @@ _FUNCTIONS = {
             UPDATE holdfast.retention_plan_item i SET state = CASE WHEN why IS NULL THEN 'purging' ELSE 'kept' END,
                 says = COALESCE(why, ''), ended_at = CASE WHEN why IS NOT NULL THEN now() END
             FROM looked WHERE i.plan_id = plan AND i.index = looked.its AND looked.state = 'planned' RETURNING i.index
-        ) SELECT looked.its, why, looked.state = 'purging' FROM looked WHERE why IS NOT NULL;
+        ) SELECT looked.its, why, looked.state = 'purging' FROM looked;
         UPDATE holdfast.artifact SET state = 'expired' WHERE state = 'available' AND id IN (
             SELECT object_id FROM holdfast.retention_plan_item i
             WHERE i.plan_id = plan AND i.index = ANY (indexes) AND i.state = 'purging' AND i.object_type = 'artifact'

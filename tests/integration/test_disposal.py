@@ -26,6 +26,7 @@ from holdfast.wire.run import InputRef
 from tests.support.dishonest import Call, Liar, Reply, lying
 from tests.support.disposal import approve_plan, begin, disposal, disposer_of, grow_old, make_plan
 from tests.support.holds import hold_on, place
+from tests.support.ledger import unguarded
 from tests.support.postgres import PostgresServer
 from tests.support.retention import approve_retention, propose_retention
 from tests.support.s3 import REGION, S3Server, opened_on
@@ -221,6 +222,47 @@ def test_what_comes_between_approval_and_execution_keeps(
         [event] = project.olaf.audit.list(project.project, action="retention_plan.item_kept", target=identity).items
         assert event.content["says"] == says
     assert list(states(project).values()).count("purged") == done.purged
+
+
+def test_what_has_gone_by_one_plan_is_not_said_to_go_by_another(
+    project: Story, platform: Platform, owner: Connection, disposer: Engine, eraser: S3Eraser
+) -> None:
+    project.succeed()
+    first, second = planned(project, platform, owner), planned(project, platform, owner)
+    assert counts(disposal(disposer, eraser).carry_out(first.name)) == (4, 0, 0)
+    assert counts(disposal(disposer, eraser).carry_out(second.name)) == (0, 4, 0)
+    says = {item.says for item in project.vera.retention_plans.items(project.project, second.name).items}
+    assert says == {"it has gone by another plan"}
+
+
+def test_a_plan_whose_approval_expires_half_way_is_certified_all_the_same(
+    project: Story, platform: Platform, owner: Connection, disposer: Engine, eraser: S3Eraser
+) -> None:
+    project.succeed()
+    expired, plan = planned(project, platform, owner), planned(project, platform, owner)
+
+    class Dies(Exception):
+        pass
+
+    def die(point: str) -> None:
+        if point == "begun":
+            raise Dies
+
+    carrying = disposal(disposer, eraser, probe=die, batch=1)
+    with pytest.raises(Dies):
+        carrying.carry_out(plan.name)
+    with unguarded(owner, "retention_plan_decision"):
+        owner.execute(text("UPDATE retention_plan_decision SET created_at = created_at - interval '8 days'"))
+    owner.commit()
+    # Of the two only the one that has begun is looked at without being named, and the other is refused.
+    ours = {plan.name, expired.name}
+    assert [name for name in carrying.approved() if name in ours] == [plan.name]
+    with pytest.raises(StateConflict, match="has expired"):
+        disposal(disposer, eraser).carry_out(expired.name)
+    done = disposal(disposer, eraser).carry_out(plan.name)
+    assert counts(done) == (1, 3, 0)
+    says = [item.says for item in project.vera.retention_plans.items(project.project, plan.name).items if item.says]
+    assert says.count("the approval had expired when its turn came") == 3
 
 
 def test_a_policy_that_has_changed_since_lets_nothing_go(

@@ -198,6 +198,7 @@ def apply(
     from holdfast.settings import DisposalSettings, open_eraser
 
     present, settings, done = session_of(context).present, DisposalSettings.load(), []
+    refused: StateConflict | IntegrityViolation | None = None
     with engine_at(settings.disposer_url, pool_size=4) as engine:
         check_login(engine)
         disposal = Disposal(
@@ -208,11 +209,19 @@ def apply(
             progress=present.progress("items"),
         )
         for name in plan or disposal.approved():
-            done.append(disposal.carry_out(name))
+            try:
+                done.append(disposal.carry_out(name))
+            except (StateConflict, IntegrityViolation) as refusal:
+                # It is no reason not to carry out the others.
+                present.note(f"{name}: {refusal}")
+                refused = refused or refusal
+                continue
             present.note(
                 f"{name}: {done[-1].purged} gone, {done[-1].kept} kept, {done[-1].residual} with something left"
             )
     present.rows(done, _DONE, {"plans": [one.model_dump(mode="json") for one in done]})
+    if refused is not None:
+        raise refused
     if left := [one.plan for one in done if one.residual]:
         raise Unavailable(
             f"bytes stay that had to go, by {', '.join(left)}",

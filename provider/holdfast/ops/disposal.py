@@ -12,19 +12,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Engine, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Connection, Engine, Interval, Text, Uuid, bindparam, text
 
 from holdfast.core.access import Caller
 from holdfast.core.audit import AuditAction, Outcome
 from holdfast.core.digest import of, text_of
 from holdfast.core.errors import InvalidRequest, StateConflict
 from holdfast.core.retention.clock import check_clocks
-from holdfast.core.retention.plan import ItemState, check_items, make_certificate, name_of, root_of
+from holdfast.core.retention.plan import APPROVAL_LIFETIME, ItemState, check_items, make_certificate, name_of, root_of
 from holdfast.core.retention.policy import ObjectType
 from holdfast.ports import Eraser
 from holdfast.service.event import event_row
 from holdfast.service.refusals import translate
-from holdfast.service.retention_plans import line_of
+from holdfast.service.retention_plans import entries_of, line_of
 from holdfast.service.store import standing_of
 from holdfast.service.transaction import Probe, no_probe
 from holdfast.store.engine import read_only
@@ -34,7 +34,6 @@ from holdfast.store.queries.retention_plans import (
     BATCH,
     certificate_of,
     counts_of,
-    item_of,
     items_of,
     open_items_of,
     plan_row,
@@ -49,6 +48,7 @@ _PURGED = {
     ObjectType.ARTIFACT: AuditAction.ARTIFACT_PURGED,
     ObjectType.DATASET_VERSION: AuditAction.DATASET_VERSION_PURGED,
 }
+_GONE = "it has gone by another plan"
 _AT_ITS_SOURCE = "its bytes are at their source, out of which Holdfast takes nothing"
 PROBE_POINTS = ("checked", "begun", "erased", "ended", "recorded", "certified")
 
@@ -85,9 +85,12 @@ class Disposal:
     batch: int = BATCH
 
     def approved(self) -> list[str]:
-        """Return the ids of the plans that may be carried out now, the oldest first."""
+        """Return the names of the plans that may be carried out here and now, or have begun to be, the oldest first."""
         with translate(), read_only(self.engine) as connection:
-            return [str(row.id) for row in _APPROVED.all(connection)]
+            return [
+                name_of(row.number)
+                for row in _APPROVED.all(connection, {"place": self.eraser.place, "lifetime": APPROVAL_LIFETIME})
+            ]
 
     def carry_out(self, name: str) -> RetentionExecution:
         """Carry a plan out, or go on where that broke off; of one that is carried out already return what it came to.
@@ -126,8 +129,7 @@ class Disposal:
             )
         database, newest = now_and_newest(connection)
         check_clocks({"the database": database, "this machine": datetime.now(UTC)}, newest)
-        entries = (document_bytes(item_of(row).document(plan.id, row.index)) for row in items_of(connection, plan.id))
-        check_items(entries, plan.root, name_of(plan.number))
+        check_items(entries_of(connection, plan.id), plan.root, name_of(plan.number))
         self.probe("checked")
 
     def _items(self, plan: Any, keep: Callable[[], None]) -> None:
@@ -157,7 +159,8 @@ class Disposal:
     def _go(self, connection: Connection, plan: Any, rows: Sequence[Any]) -> None:
         by_index = {row.index: row for row in rows}
         with connection.begin():
-            obstacles = {row.index: row for row in _BEGIN.all(connection, {"plan": plan.id, "indexes": list(by_index)})}
+            begun = _BEGIN.all(connection, {"plan": plan.id, "indexes": list(by_index)})
+            obstacles = {row.index: row for row in begun if row.obstacle is not None}
             kept = [
                 _End(by_index[index], ItemState.KEPT, one.obstacle)
                 for index, one in obstacles.items()
@@ -165,7 +168,8 @@ class Disposal:
             ]
             self._record(connection, plan, kept)
         self.probe("begun")
-        going = [row for row in rows if row.index not in obstacles]
+        # What the database does not say to be going has ended meanwhile, by somebody else.
+        going = [by_index[row.index] for row in begun if row.obstacle is None]
         left = self.eraser.erase([row.object_key for row in going if row.object_key is not None])
         self.probe("erased")
         ends = [_ended(row, left) for row in going]
@@ -188,7 +192,7 @@ class Disposal:
         shown = self.eraser.shows(keys) if keys else {}
         return [
             _End(rows[index], ItemState.KEPT, why)
-            if rows[index].object_key is None or shown.get(rows[index].object_key)
+            if why == _GONE or rows[index].object_key is None or shown.get(rows[index].object_key)
             else _End(rows[index], ItemState.RESIDUAL, f"its bytes had gone before; its record stays: {why}")
             for index, why in late.items()
         ]
@@ -289,9 +293,15 @@ _PLAN = bindparam("plan", type_=Uuid)
 _MAY = Prepared(text("SELECT has_function_privilege('begin_disposal(uuid, bigint[])', 'EXECUTE')"))
 _APPROVED = Prepared(
     text(
-        "SELECT p.id FROM retention_plan p JOIN retention_plan_decision d ON d.plan_id = p.id WHERE d.decision = 'approve'"
-        " AND NOT EXISTS (SELECT FROM retention_certificate c WHERE c.plan_id = p.id) ORDER BY p.number"
-    )
+        """
+        SELECT p.number FROM retention_plan p JOIN retention_plan_decision d ON d.plan_id = p.id
+        WHERE d.decision = 'approve' AND NOT EXISTS (SELECT FROM retention_certificate c WHERE c.plan_id = p.id)
+        AND p.place = :place AND p.server = (pg_control_system()).system_identifier AND (
+            d.created_at > now() - CAST(:lifetime AS interval)
+            OR EXISTS (SELECT FROM retention_plan_item i WHERE i.plan_id = p.id AND i.state <> 'planned')
+        ) ORDER BY p.number
+        """
+    ).bindparams(bindparam("lifetime", type_=Interval))
 )
 # The lock that whoever places a hold takes for himself alone.
 _LOCK = Prepared(

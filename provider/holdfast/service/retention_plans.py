@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from holdfast.core.access import Permission
 from holdfast.core.audit import AuditAction, Outcome
 from holdfast.core.digest import text_of
-from holdfast.core.errors import InvalidRequest, NotFound, PolicyViolation, StateConflict
+from holdfast.core.errors import IntegrityViolation, InvalidRequest, NotFound, PolicyViolation, StateConflict
 from holdfast.core.merkle import Frontier, leaf_hash
 from holdfast.core.retention.clock import check_clocks
 from holdfast.core.retention.decision import most_explicit
@@ -22,6 +24,7 @@ from holdfast.core.retention.plan import (
     ItemState,
     PlanState,
     check_decider,
+    check_items,
     check_root,
     name_of,
     path_to,
@@ -106,6 +109,7 @@ class RetentionPlanService:
 
         Raises:
             StateConflict: it is decided on already, or its root is another.
+            IntegrityViolation: its items are not those that its root is over.
             PolicyViolation: the caller made it, or is no person; this refusal is recorded.
         """
 
@@ -114,7 +118,9 @@ class RetentionPlanService:
             try:
                 check_decider(name_of(row.number), row.planned_by, change.caller.principal)
                 check_root(row.root, request.root)
-            except (PolicyViolation, StateConflict) as refusal:
+                if request.decision == "approve":
+                    check_items(entries_of(change.connection, row.id), row.root, name_of(row.number))
+            except (PolicyViolation, StateConflict, IntegrityViolation) as refusal:
                 _record(change, row, request.decision, str(refusal), Outcome.REFUSED)
                 change.refuse(refusal)
             return _decide(change, row, request.decision, request.reason)
@@ -199,6 +205,11 @@ class RetentionPlanService:
             )
         path = [base64.b64encode(one).decode() for one in path_to(index, leaves)]
         return RetentionLine(line=line, index=index, size=len(leaves), path=path, certificate=certificate)
+
+
+def entries_of(connection: Connection, plan: UUID) -> Iterator[bytes]:
+    """Yield what a plan's root is over: each item as it stands, in canonical form."""
+    return (document_bytes(item_of(row).document(plan, row.index)) for row in items_of(connection, plan))
 
 
 def line_of(plan: UUID, row: Any) -> dict[str, Any]:
