@@ -208,10 +208,13 @@ def apply(
             timedelta(seconds=settings.store_probe_limit_s),
             progress=present.progress("items"),
         )
-        for name in plan or disposal.approved():
+        names = plan or disposal.approved()
+        for name in names:
             try:
                 done.append(disposal.carry_out(name))
             except (StateConflict, IntegrityViolation) as refusal:
+                if len(names) == 1:
+                    raise
                 # It is no reason not to carry out the others.
                 present.note(f"{name}: {refusal}")
                 refused = refused or refusal
