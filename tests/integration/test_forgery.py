@@ -10,15 +10,17 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
-from holdfast.core.access import Permission, Role
-from holdfast.core.errors import PolicyViolation, StateConflict
+from holdfast.core.access import Caller, Permission, Role
+from holdfast.core.audit import AuditAction
+from holdfast.core.errors import IntegrityViolation, PolicyViolation, StateConflict
+from holdfast.service.event import event_row, record_events
 from holdfast.settings import Platform
 from holdfast.store.tables import Table
 from holdfast.wire.model import ApprovalGateSpec, PolicyRequest
 from holdfast.wire.project import RoleBindingRequest, TokenRequest
 from holdfast.wire.run import InputRef
 from tests.integration.test_database_guards import approve, refusal
-from tests.support.disposal import PLANNER, approve_plan, begin, disposer_of, grow_old, make_plan
+from tests.support.disposal import PLANNER, approve_plan, begin, disposer_of, grow_old, index, make_plan
 from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
@@ -362,7 +364,20 @@ def test_an_item_that_was_slipped_into_a_plan_while_it_was_made_is_not_carried_o
     thieves.dispose()
     assert refusal(thief, late.replace(", 4,", ", 5,"), new=forged, plan=made.id) == "HF001"
     assert owner_sql.scalar(text("SELECT count(*) FROM retention_plan_item WHERE plan_id = :id"), {"id": forged}) == 5
-    approve_plan(project, project.act_as(PLANNER).retention_plans.get(project.project, str(forged)), platform.engine)
+    found = project.act_as(PLANNER).retention_plans.get(project.project, str(forged))
+    with pytest.raises(IntegrityViolation, match="are not those that were approved"):
+        approve_plan(project, found, platform.engine)
+    # Nor where the thief writes the approval, too, with the event that it has to have.
+    thief.execute(
+        text(
+            "INSERT INTO retention_plan_decision (plan_id, planned_by, root, principal, roles, decision, reason)"
+            " SELECT id, planned_by, root, 'user:sam', ARRAY['security_officer'], 'approve', '' FROM retention_plan WHERE id = :plan"
+        ),
+        {"plan": forged},
+    )
+    approved = (Caller("user:sam"), project.project, AuditAction.RETENTION_PLAN_APPROVED)
+    record_events(platform.engine, event_row(*approved, ("retention_plan", str(forged)), {"root": found.root}))
+    index(platform.engine)
     carry_out = "SELECT * FROM begin_disposal(:plan, CAST(:indexes AS bigint[]))"
     with disposer_of(postgres, database[0]) as engine:
         for indexes in ([4], [0, 1, 2, 3, 4]):
