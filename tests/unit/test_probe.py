@@ -135,21 +135,28 @@ def test_a_rule_that_is_missing_altogether_is_not_taken_for_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("has_lock", "honest", "age_h", "level", "why"),
+    ("has_lock", "honest", "age_h", "ours", "level", "why"),
     [
-        (False, None, 0, HoldLevel.DATABASE_ONLY, "has no Object Lock"),
-        (False, True, 0, HoldLevel.DATABASE_ONLY, "has no Object Lock"),
-        (True, None, 0, HoldLevel.DATABASE_ONLY, "never been probed"),
-        (True, False, 0, HoldLevel.DATABASE_ONLY, "does not keep its locks"),
-        (True, True, 0, HoldLevel.OBJECT_LOCK, "keeps its locks"),
-        (True, True, 48, HoldLevel.OBJECT_LOCK, "keeps its locks"),
-        (True, True, 48.01, HoldLevel.DATABASE_ONLY, "older than 48 hours"),
+        (False, None, 0, False, HoldLevel.DATABASE_ONLY, "has no Object Lock"),
+        (False, True, 0, True, HoldLevel.DATABASE_ONLY, "has no Object Lock"),
+        (True, None, 0, False, HoldLevel.DATABASE_ONLY, "never been probed"),
+        (True, False, 0, True, HoldLevel.DATABASE_ONLY, "does not keep its locks"),
+        (True, True, 0, True, HoldLevel.OBJECT_LOCK, "keeps its locks"),
+        (True, True, 0, False, HoldLevel.DATABASE_ONLY, "another version of Holdfast"),
+        (True, True, 48, True, HoldLevel.OBJECT_LOCK, "keeps its locks"),
+        (True, True, 48.01, True, HoldLevel.DATABASE_ONLY, "older than 48 hours"),
     ],
 )
-def test_the_hold_level_is_object_lock_only_by_a_good_and_young_probe(
-    has_lock: bool, honest: bool | None, age_h: float, level: HoldLevel, why: str
+def test_the_hold_level_is_object_lock_only_by_a_good_and_young_probe_of_this_version(
+    has_lock: bool, honest: bool | None, age_h: float, ours: bool, level: HoldLevel, why: str
 ) -> None:
-    found, says = hold_level(has_lock=has_lock, is_honest=honest, age=timedelta(hours=age_h), limit=timedelta(hours=48))
+    found, says = hold_level(
+        has_lock=has_lock,
+        is_honest=honest,
+        age=timedelta(hours=age_h),
+        limit=timedelta(hours=48),
+        by_this_version=ours,
+    )
     assert (found, why in says) == (level, True), says
 
 

@@ -238,7 +238,9 @@ def is_honest(findings: Sequence[Finding]) -> bool:
     return needed <= kept and all(finding.outcome is not RuleOutcome.BROKEN for finding in findings)
 
 
-def hold_level(*, has_lock: bool, is_honest: bool | None, age: timedelta, limit: timedelta) -> tuple[HoldLevel, str]:
+def hold_level(
+    *, has_lock: bool, is_honest: bool | None, age: timedelta, limit: timedelta, by_this_version: bool
+) -> tuple[HoldLevel, str]:
     """Return what keeps held bytes, and why it is that.
 
     Args:
@@ -246,6 +248,7 @@ def hold_level(*, has_lock: bool, is_honest: bool | None, age: timedelta, limit:
         is_honest: what its newest probe found; None where it has never been probed.
         age: of that probe.
         limit: how old it may be.
+        by_this_version: whether the version of the product made it that asks: after an upgrade the store is to be probed anew.
     """
     if not has_lock:
         return HoldLevel.DATABASE_ONLY, "the object store is a directory, which has no Object Lock"
@@ -256,6 +259,8 @@ def hold_level(*, has_lock: bool, is_honest: bool | None, age: timedelta, limit:
             HoldLevel.DATABASE_ONLY,
             "the newest probe found that the store does not keep its locks, or could not tell",
         )
+    if not by_this_version:
+        return HoldLevel.DATABASE_ONLY, "the newest probe is of another version of Holdfast: run `holdfast store probe`"
     if age > limit:
         return HoldLevel.DATABASE_ONLY, f"the newest probe is older than {_hours(limit)}: run `holdfast store probe`"
     return HoldLevel.OBJECT_LOCK, "the newest probe found that the store keeps its locks"

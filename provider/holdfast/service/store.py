@@ -94,6 +94,7 @@ def standing_of(connection: Connection, store: ObjectStore | Eraser, limit: time
         is_honest=row.is_honest if row else None,
         age=row.age if row else timedelta(0),
         limit=limit,
+        by_this_version=row is not None and row.version == __version__,
     )
     probe = None if row is None else _probe_of(row)
     return StoreStanding(place=store.place, hold_level=level, why=why, probe=probe)
