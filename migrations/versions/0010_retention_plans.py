@@ -27,6 +27,8 @@ INSERTED = {
     "retention_plan_decision": "plan_id, planned_by, root, principal, roles, decision, reason",
 }
 APPROVAL_DAYS = 7
+# Of what is in the way of an item so many are named, and the others counted.
+MOST_NAMED = 20
 # Which class an event is of that is not of class `change`.
 CLASSES = {
     "airflow_change": (
@@ -428,8 +430,11 @@ _FUNCTIONS = {
         WITH RECURSIVE found (type, id) AS (
             SELECT its_type, its
             UNION SELECT n.type, n.id FROM found f CROSS JOIN LATERAL holdfast.referrers_of(f.type, f.id) n
-        ) SELECT CASE WHEN o.type = its_type AND o.id = its THEN 'it' ELSE format('%s %s, which refers to it,', o.type, o.id) END
-            || ' ' || o.why
+        ) SELECT string_agg(said.says, '; ' ORDER BY said.place) FILTER (WHERE said.place <= {MOST_NAMED})
+            || CASE WHEN count(*) > {MOST_NAMED} THEN format('; and %s more', count(*) - {MOST_NAMED}) ELSE '' END
+        FROM (SELECT row_number() OVER (ORDER BY o.rank, o.type <> its_type OR o.id <> its, o.id, o.why) AS place,
+            CASE WHEN o.type = its_type AND o.id = its THEN 'it' ELSE format('%s %s, which refers to it,', o.type, o.id) END
+            || ' ' || o.why AS says
         FROM (
             SELECT 0 AS rank, its_type AS type, its AS id, 'has gone by another plan' AS why WHERE EXISTS (
                 SELECT FROM holdfast.artifact a WHERE its_type = 'artifact' AND a.id = its AND a.state = 'purged'
@@ -451,7 +456,7 @@ _FUNCTIONS = {
                 ELSE format('is kept by a policy until %s', to_char(r.until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) END
             FROM found f CROSS JOIN LATERAL holdfast.retained_until(f.type, f.id) r
             WHERE f.type IN ('artifact', 'dataset_version') AND r.until > now()
-        ) o ORDER BY o.rank, o.type <> its_type OR o.id <> its, o.id LIMIT 1
+        ) o) said
     $$
     """,
     "item_update": f"""

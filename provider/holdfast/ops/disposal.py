@@ -192,7 +192,7 @@ class Disposal:
         shown = self.eraser.shows(keys) if keys else {}
         return [
             _End(rows[index], ItemState.KEPT, why)
-            if why == _GONE or rows[index].object_key is None or shown.get(rows[index].object_key)
+            if why.startswith(_GONE) or rows[index].object_key is None or shown.get(rows[index].object_key)
             else _End(rows[index], ItemState.RESIDUAL, f"its bytes had gone before; its record stays: {why}")
             for index, why in late.items()
         ]
