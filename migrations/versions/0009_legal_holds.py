@@ -67,6 +67,10 @@ def upgrade():
     for table in LET_GO:
         going = "ROW WHEN (NEW.state NOT IN ('available', 'deprecated'))"
         _trigger(table, "hold_guard", "BEFORE UPDATE", going, f"guard_held('{table}', 'id')")
+    op.execute(
+        "CREATE TRIGGER legal_hold_release_birth_guard BEFORE INSERT ON holdfast.legal_hold_release"
+        " FOR EACH ROW EXECUTE FUNCTION holdfast.guard_birth_of_release()"
+    )
     for table in LATER:
         statement = "REFERENCING NEW TABLE AS added FOR EACH STATEMENT"
         op.execute(
@@ -102,6 +106,7 @@ def downgrade():
     for table in TABLES:
         op.drop_table(table, schema="holdfast")
         op.execute(f"DROP FUNCTION holdfast.guard_update_of_{table}()")
+    op.execute("DROP FUNCTION holdfast.guard_birth_of_release()")
     op.execute("DROP FUNCTION holdfast.matches(text, text)")
 
 
@@ -237,6 +242,7 @@ def _grant():
         *(f"guard_update_of_{table}()" for table in TABLES),
         *(f"cover_{table}()" for table in LATER),
         "guard_held()",
+        "guard_birth_of_release()",
         "extend_hold(uuid, text, uuid[], text, text, uuid[], bigint)",
         "say_covered(uuid, text, uuid[], bigint)",
         "place_hold(uuid, text[], uuid[], bigint)",
@@ -569,6 +575,16 @@ _FUNCTIONS = {
             RAISE EXCEPTION 'a legal hold on nothing' USING ERRCODE = 'HF011';
         END IF;
         RETURN count;
+    END $$
+    """,
+    # It is asked for now, and decided on later: else it would have cooled off before anybody saw it.
+    "birth": f"""
+    CREATE FUNCTION holdfast.guard_birth_of_release() RETURNS trigger LANGUAGE plpgsql {_PATH} AS $$
+    BEGIN
+        IF NEW.decision IS NOT NULL OR NEW.requested_at NOT BETWEEN now() AND clock_timestamp() THEN
+            RAISE EXCEPTION 'a release is asked for now, and decided on later' USING ERRCODE = 'HF009';
+        END IF;
+        RETURN NEW;
     END $$
     """,
     "held": f"""

@@ -62,6 +62,8 @@ _DEFINER = f"LANGUAGE plpgsql SECURITY DEFINER {_PATH}"
 
 def upgrade():
     _create_tables()
+    # By another label an Artifact would come under another policy, and out of the queries of holds.
+    _guard_artifact("state")
     op.execute(_class_of({**CLASSES, "disposal": CLASSES["disposal"] + DISPOSALS}))
     for function in _FUNCTIONS.values():
         op.execute(function)
@@ -95,6 +97,10 @@ def upgrade():
         " FOR EACH ROW EXECUTE FUNCTION holdfast.guard_update_of_retention_plan_item()"
     )
     op.execute(
+        "CREATE TRIGGER retention_plan_decision_birth_guard BEFORE INSERT ON holdfast.retention_plan_decision"
+        " FOR EACH ROW EXECUTE FUNCTION holdfast.guard_birth_of_decision()"
+    )
+    op.execute(
         "CREATE TRIGGER retention_plan_item_late_guard AFTER INSERT ON holdfast.retention_plan_item"
         " REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION holdfast.guard_late_retention_plan_item()"
     )
@@ -124,6 +130,7 @@ def downgrade():
         " USING ERRCODE = 'HF012'; END IF; END $$"
     )
     op.execute(_class_of(CLASSES))
+    _guard_artifact("state", "retention_class")
     op.drop_index("artifact_attached_ix", "artifact", schema="holdfast")
     for table in GOING:
         op.drop_index(f"{table}_retention_ix", table, schema="holdfast")
@@ -141,6 +148,7 @@ def downgrade():
         "guard_pointing()",
         *(f"guard_references_of_{table}()" for table in REFERRING),
         "guard_plan()",
+        "stands_as_planned(holdfast.retention_plan_item)",
         "obstacle_to_disposal(text, uuid)",
         "retained_until(text, uuid)",
         "referrers_of(text, uuid)",
@@ -148,12 +156,14 @@ def downgrade():
         "policies_in_force(uuid)",
     ):
         op.execute(f"DROP FUNCTION holdfast.{function}")
+    op.execute("GRANT UPDATE (retention_class) ON holdfast.artifact TO holdfast_service")
     for table in DISPOSER_READS[:-1]:
         op.execute(f"REVOKE SELECT ON holdfast.{table} FROM holdfast_disposer")
     for table in reversed(TABLES):
         op.drop_table(table, schema="holdfast")
     op.execute("DROP FUNCTION holdfast.guard_update_of_retention_plan_item()")
     op.execute("DROP FUNCTION holdfast.guard_late_retention_plan_item()")
+    op.execute("DROP FUNCTION holdfast.guard_birth_of_decision()")
 
 
 def _create_tables():
@@ -290,10 +300,41 @@ def _create_tables():
     )
 
 
+def _guard_artifact(*mutable):
+    """Replace what sees every UPDATE of an Artifact: only these columns may be given another value."""
+    columns = op.get_bind().scalars(
+        sa.text(
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('holdfast.artifact') AND attnum > 0 AND NOT attisdropped"
+            " ORDER BY attnum"
+        )
+    )
+    # Word for word as revision 0002 has it, so that the way back leaves what was there.
+    rules = (
+        (
+            _changes(*(column for column in columns if column not in mutable)),
+            "'a row of % does not change: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'HF001'",
+        ),
+        (
+            (
+                "NEW.state <> OLD.state AND NOT ((OLD.state = 'available' AND NEW.state IN ('expired'))"
+                " OR (OLD.state = 'expired' AND NEW.state IN ('purged')))"
+            ),
+            "'% % is % and cannot become %', TG_TABLE_NAME, OLD.id, OLD.state, NEW.state USING ERRCODE = 'HF005'",
+        ),
+    )
+    body = " ".join(f"IF {broken} THEN RAISE EXCEPTION {refusal}; END IF;" for broken, refusal in rules)
+    op.execute(
+        "CREATE OR REPLACE FUNCTION holdfast.guard_update_of_artifact() RETURNS trigger LANGUAGE plpgsql"
+        f" SET search_path = pg_catalog, pg_temp AS $$ BEGIN {body} RETURN NEW; END $$"
+    )
+
+
 def _grant():
+    op.execute("REVOKE UPDATE (retention_class) ON holdfast.artifact FROM holdfast_service")
     for function in (
         "guard_update_of_retention_plan_item()",
         "guard_late_retention_plan_item()",
+        "guard_birth_of_decision()",
         "guard_plan()",
         "guard_pointing()",
         *(f"guard_references_of_{table}()" for table in REFERRING),
@@ -302,6 +343,7 @@ def _grant():
     for function, roles in (
         ("policies_in_force(uuid)", "holdfast_service, holdfast_disposer"),
         ("clocks_of(text, uuid)", "holdfast_service"),
+        ("stands_as_planned(holdfast.retention_plan_item)", "holdfast_service"),
         ("referrers_of(text, uuid)", "holdfast_service"),
         ("retained_until(text, uuid)", "holdfast_service"),
         ("obstacle_to_disposal(text, uuid)", "holdfast_service"),
@@ -440,7 +482,7 @@ _FUNCTIONS = {
                 SELECT FROM holdfast.artifact a WHERE its_type = 'artifact' AND a.id = its AND a.state = 'purged'
                 UNION ALL SELECT FROM holdfast.dataset_version v WHERE its_type = 'dataset_version' AND v.id = its AND v.state = 'purged'
             )
-            UNION ALL SELECT 1, f.type, f.id, format('is under legal hold LH-%s (matter %s)', h.number, h.matter) AS why
+            UNION ALL SELECT 1, f.type, f.id, format('is under legal hold LH-%s', h.number) AS why
             FROM found f JOIN holdfast.legal_hold_object l ON l.object_id = f.id
             JOIN holdfast.legal_hold h ON h.id = l.hold_id WHERE h.released_at IS NULL
             UNION ALL SELECT 2, f.type, f.id, 'has not ended' FROM found f JOIN holdfast.run r ON r.id = f.id
@@ -459,6 +501,26 @@ _FUNCTIONS = {
         ) o) said
     $$
     """,
+    # Of the very object that it names: with another one's key the bytes of that would go.
+    "as_planned": """
+    CREATE FUNCTION holdfast.stands_as_planned(i holdfast.retention_plan_item) RETURNS boolean LANGUAGE sql STABLE AS $$
+        SELECT EXISTS (
+            SELECT FROM holdfast.artifact a WHERE i.object_type = 'artifact' AND a.id = i.object_id AND a.project_id = i.project_id
+            AND (a.object_key, a.version_id, a.digest, a.size_bytes) = (i.object_key, i.version_id, i.digest, i.size_bytes)
+            UNION ALL SELECT FROM holdfast.dataset_version v WHERE i.object_type = 'dataset_version' AND v.id = i.object_id
+            AND v.project_id = i.project_id AND (v.digest, v.size_bytes) = (i.digest, i.size_bytes)
+        )
+    $$
+    """,
+    "decision_birth": f"""
+    CREATE FUNCTION holdfast.guard_birth_of_decision() RETURNS trigger LANGUAGE plpgsql {_PATH} AS $$
+    BEGIN
+        IF NEW.created_at <> now() THEN
+            RAISE EXCEPTION 'a decision on plan % is given a time that is not now', NEW.plan_id USING ERRCODE = 'HF001';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
     "item_update": f"""
     CREATE FUNCTION holdfast.guard_update_of_retention_plan_item() RETURNS trigger LANGUAGE plpgsql {_PATH} AS $$
     BEGIN
@@ -474,6 +536,12 @@ _FUNCTIONS = {
         IF NEW.ended_at IS NOT NULL AND NEW.ended_at <> now() THEN
             RAISE EXCEPTION '% % is given a time that is not now', TG_TABLE_NAME, OLD.index USING ERRCODE = 'HF001';
         END IF;
+        IF NEW.state = 'purging' AND NOT EXISTS (
+            SELECT FROM holdfast.retention_plan_decision d WHERE d.plan_id = OLD.plan_id AND d.decision = 'approve'
+            AND EXISTS (SELECT FROM holdfast.approval_of(OLD.plan_id))
+        ) THEN
+            RAISE EXCEPTION 'item % of plan % has no approval that stands in the log', OLD.index, OLD.plan_id USING ERRCODE = 'HF012';
+        END IF;
         RETURN NEW;
     END $$
     """,
@@ -486,6 +554,11 @@ _FUNCTIONS = {
             WHERE p.created_at <> now() OR p.project_id <> a.project_id OR a.state <> 'planned' LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION 'plan % is complete and takes no more items', late USING ERRCODE = 'HF001';
+        END IF;
+        SELECT a.object_id INTO late FROM added a JOIN holdfast.retention_plan_item i ON i.plan_id = a.plan_id AND i.index = a.index
+            WHERE NOT holdfast.stands_as_planned(i) LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'what a plan says of object % is not what is on record', late USING ERRCODE = 'HF007';
         END IF;
         RETURN NULL;
     END $$
@@ -539,6 +612,7 @@ _FUNCTIONS = {
     DECLARE
         that record;
         late boolean;
+        forged uuid;
     BEGIN
         SELECT p.*, d.decision, d.created_at AS decided_at INTO that FROM holdfast.retention_plan p
             LEFT JOIN holdfast.retention_plan_decision d ON d.plan_id = p.id WHERE p.id = plan;
@@ -559,6 +633,12 @@ _FUNCTIONS = {
         -- Written by who began before the plan was there, and ended after it.
         ELSIF EXISTS (SELECT FROM unnest(indexes) AS asked WHERE asked >= that.item_count) THEN
             RAISE EXCEPTION 'retention plan RP-% has only % items', that.number, that.item_count USING ERRCODE = 'HF012';
+        END IF;
+        SELECT i.object_id INTO forged FROM holdfast.retention_plan_item i
+            WHERE i.plan_id = plan AND i.index = ANY (indexes) AND NOT holdfast.stands_as_planned(i) LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'what retention plan RP-% says of object % is not what is on record', that.number, forged
+                USING ERRCODE = 'HF007';
         END IF;
         -- Alone: nobody places a hold or takes a reference before this is over, and then he sees it.
         PERFORM holdfast.lock_holds(ARRAY[that.project_id], true);

@@ -137,6 +137,8 @@ LOST = (
 TRIGGERS = {
     "truncate_guard": ("HF001", "TRUNCATE {table} CASCADE"),
     "archive_guard": ("HF003", {"project_id": ENDED}),
+    "legal_hold_release_birth_guard": ("HF009", {"requested_at": "now() - interval '1 day'"}),
+    "retention_plan_decision_birth_guard": ("HF001", {"created_at": "now() + interval '1 day'"}),
     "birth_guard": ("HF005", {"state": "'nonsense'"}),
     "run_input_late_guard": ("HF001", {}),
     "dataset_file_late_guard": ("HF001", {}),
@@ -436,8 +438,9 @@ def catalogue(
             connection.execute(text(_SEALED.format(more="NULL, NULL")))
             connection.execute(text(_SEALED.format(more="now(), gen_random_uuid()")))
             connection.execute(text(_ERASE_ONE))
-        for statement in _RELEASED:
-            connection.execute(text(statement))
+        with unguarded(connection, "legal_hold_release"):
+            for statement in _RELEASED:
+                connection.execute(text(statement))
         connection.commit()
         connection.execute(text("SET search_path = holdfast"))
         yield Catalogue(connection)

@@ -21,6 +21,8 @@ from holdfast.wire.project import RoleBindingRequest, TokenRequest
 from holdfast.wire.run import InputRef
 from tests.integration.test_database_guards import approve, refusal
 from tests.support.disposal import PLANNER, approve_plan, begin, disposer_of, grow_old, index, make_plan
+from tests.support.holds import hold_on, place
+from tests.support.ledger import unguarded
 from tests.support.postgres import PostgresServer
 from tests.support.story import Story
 
@@ -348,13 +350,20 @@ def test_an_item_that_was_slipped_into_a_plan_while_it_was_made_is_not_carried_o
     project.succeed()
     grow_old(owner_sql)
     made, forged = make_plan(project), uuid4()
+    young_run = project.succeed(parameters={"n": 2})
+    young, another = (project.artifact(young_run, name) for name in ("model", "metrics"))
     thieves = create_engine(database[1])
     with thieves.begin() as early:
         early.execute(text("SET search_path = holdfast"))
         slip = f"INSERT INTO retention_plan_item (plan_id, index, object_id, {ITEM}) SELECT :new, {{index}}, {{object}}, {ITEM}"
         from_plan = " FROM retention_plan_item WHERE plan_id = :plan"
-        late = slip.format(index="4", object="gen_random_uuid()") + from_plan + " AND index = 0"
-        early.execute(text(late), {"new": forged, "plan": made.id})
+        slipped = (
+            "INSERT INTO retention_plan_item (plan_id, index, object_id, project_id, object_type, object_key, version_id, digest,"
+            " size_bytes, policy_id, policy_digest, disposition) SELECT :new, 4, a.id, a.project_id, 'artifact', a.object_key,"
+            " a.version_id, a.digest, a.size_bytes, i.policy_id, i.policy_digest, 'delete' FROM artifact a, retention_plan_item i"
+            " WHERE a.id = :young AND i.plan_id = :plan AND i.index = 0"
+        )
+        early.execute(text(slipped), {"new": forged, "plan": made.id, "young": young})
         with thieves.begin() as other:
             other.execute(text("SET search_path = holdfast"))
             whole = slip.format(index="index", object="object_id") + from_plan
@@ -362,7 +371,8 @@ def test_an_item_that_was_slipped_into_a_plan_while_it_was_made_is_not_carried_o
             plan = f"INSERT INTO retention_plan (id, {MADE}) SELECT :new, {MADE} FROM retention_plan WHERE id = :plan"
             other.execute(text(plan), {"new": forged, "plan": made.id})
     thieves.dispose()
-    assert refusal(thief, late.replace(", 4,", ", 5,"), new=forged, plan=made.id) == "HF001"
+    again = slipped.replace(":new, 4,", ":new, 5,")
+    assert refusal(thief, again, new=forged, plan=made.id, young=another) == "HF001"
     assert owner_sql.scalar(text("SELECT count(*) FROM retention_plan_item WHERE plan_id = :id"), {"id": forged}) == 5
     found = project.act_as(PLANNER).retention_plans.get(project.project, str(forged))
     with pytest.raises(IntegrityViolation, match="are not those that were approved"):
@@ -383,3 +393,73 @@ def test_an_item_that_was_slipped_into_a_plan_while_it_was_made_is_not_carried_o
         for indexes in ([4], [0, 1, 2, 3, 4]):
             with engine.connect() as connection:
                 assert refusal(connection, carry_out, plan=forged, indexes=indexes) == "HF012"
+
+
+def test_a_plan_speaks_of_each_object_as_it_is_on_record(
+    story: Story,
+    platform: Platform,
+    postgres: PostgresServer,
+    database: tuple[str, str],
+    owner_sql: Connection,
+    thief: Connection,
+) -> None:
+    """With the key of another object the bytes of that would go, whatever holds it."""
+    project = begin(story)
+    run = project.succeed()
+    grow_old(owner_sql)
+    made = approve_plan(project, make_plan(project), platform.engine)
+    other = project.artifact(project.succeed(parameters={"n": 2}), "model")
+    mine = {"new": uuid4(), "plan": made.id, "its": project.artifact(run, "metrics"), "other": other}
+    its = dict(zip(names := [name.strip() for name in ITEM.split(",")], (f"i.{name}" for name in names), strict=True))
+    changes = {
+        "object_key": "o.object_key",
+        "version_id": "o.version_id",
+        "digest": "o.digest",
+        "size_bytes": "i.size_bytes + 1",
+        "project_id": "(SELECT id FROM project WHERE id <> i.project_id LIMIT 1)",
+    }
+    source = "FROM retention_plan_item i, artifact o WHERE i.plan_id = :plan AND i.object_id = :its AND o.id = :other"
+    for column, value in changes.items():
+        values = ", ".join({**its, column: value}.values())
+        forge = f"INSERT INTO retention_plan_item (plan_id, index, object_id, {ITEM}) SELECT :new, 0, i.object_id, {values} {source}"
+        assert refusal(thief, forge, **mine) in ("HF007", "23503"), column
+    # And where it was changed afterwards, with the guards asleep.
+    with unguarded(owner_sql, "retention_plan_item"):
+        owner_sql.execute(
+            text(
+                "UPDATE retention_plan_item i SET object_key = o.object_key, version_id = o.version_id FROM artifact o"
+                " WHERE i.plan_id = :plan AND i.object_id = :its AND o.id = :other"
+            ),
+            mine,
+        )
+    with disposer_of(postgres, database[0]) as engine, engine.connect() as connection:
+        assert (
+            refusal(connection, "SELECT * FROM begin_disposal(:plan, ARRAY[0, 1, 2, 3]::bigint[])", plan=made.id)
+            == "HF007"
+        )
+
+
+def test_the_owner_makes_nothing_go_and_releases_nothing_while_the_guards_are_awake(
+    story: Story, platform: Platform, owner_sql: Connection
+) -> None:
+    project = begin(story)
+    run = project.succeed()
+    hold = place(project, hold_on("artifact", project.artifact(run, "model"), is_expanded=False))
+    grow_old(owner_sql)
+    plan = make_plan(project)
+    released = (
+        "INSERT INTO legal_hold_release (id, hold_id, requested_by, reason, requested_at, decision, decided_by, decided_at)"
+        " VALUES (gen_random_uuid(), :hold, 'user:sofia', 'x', now() - interval '3 days', {decision})"
+    )
+    for decision in ("'approve', 'user:sam', now()", "NULL, NULL, NULL"):
+        assert refusal(owner_sql, released.format(decision=decision), hold=hold.id) == "HF009"
+    assert (
+        refusal(owner_sql, "UPDATE retention_plan_item SET state = 'purging' WHERE plan_id = :id", id=plan.id)
+        == "HF012"
+    )
+    decided = (
+        "INSERT INTO retention_plan_decision (plan_id, planned_by, root, principal, roles, decision, reason, created_at)"
+        " SELECT id, planned_by, root, 'user:sam', ARRAY['security_officer'], 'approve', '', now() + interval '100 years'"
+        " FROM retention_plan WHERE id = :id"
+    )
+    assert refusal(owner_sql, decided, id=plan.id) == "HF001"

@@ -161,7 +161,7 @@ def test_a_hold_reaches_what_the_lineage_of_the_database_reaches(
     plot, data = project.artifact(run, "plots/roc.svg"), project.register_dataset()
     grow_old(owner)
     target = Ref("dataset_version", str(data))
-    hold = Hold("LH-1", "ACME v. Us", frozenset({Ref("artifact", str(plot))}))
+    hold = Hold("LH-1", frozenset({Ref("artifact", str(plot))}))
     with read_only(platform.engine) as connection:
         place = connection.scalar(text("SELECT id FROM project WHERE name = :name"), {"name": project.project})
         lineage, applying = lineage_of(connection, place, project.project, [target]), applying_to(connection, place)

@@ -104,7 +104,6 @@ def worlds(draw: st.DrawFn) -> World:
     holds = [
         Hold(
             f"LH-{number}",
-            "ACME v. Us",
             frozenset(draw(st.lists(st.sampled_from(nodes), max_size=2))),
             tuple(draw(st.lists(scopes(), max_size=1))),
         )
@@ -235,7 +234,7 @@ def test_the_order_in_which_things_are_given_does_not_matter(world: World, rando
 @given(worlds())
 def test_a_hold_wins_over_everything_and_reaches_what_the_held_thing_refers_to(world: World) -> None:
     ref = next(iter(world.lineage.objects))
-    held = replace(world, holds=[*world.holds, Hold("LH-9", "m", frozenset({ref}))])
+    held = replace(world, holds=[*world.holds, Hold("LH-9", frozenset({ref}))])
     decision = decided(held, ref)
     assert (decision.outcome, decision.until, decision.decided_by.kind) == (RetentionOutcome.KEPT, None, RuleKind.HOLD)
     for referred in world.lineage.refers_to.get(ref, ()):
@@ -396,7 +395,7 @@ def test_a_hold_on_one_thing_keeps_what_that_refers_to_and_no_more() -> None:
         (held_artifact, {"0/model", "0/metrics", "1/model"}),
         (held_run, {"0/model", "0/metrics"}),
     ):
-        hold = Hold("LH-1", "ACME v. Us", frozenset({held}))
+        hold = Hold("LH-1", frozenset({held}))
         gone = {one.object.id for one in due(free, [OLD], [hold], NOW)}
         assert {ref.id for ref in free.objects} - gone == expected
         decision = decided(World(free, [OLD], [hold]), Ref("artifact", "0/model"))
@@ -409,12 +408,12 @@ def test_a_reference_says_what_keeps_the_referrer() -> None:
     run = Ref("run", "r")
     lineage = Lineage({data.ref: data, model.ref: model}, {}, {model.ref: [run], run: [data.ref]}, {run: "train (r)"})
     old = replace(OLD, scope=Scope(ObjectType.DATASET_VERSION))
-    hold = Hold("LH-1", "ACME v. Us", frozenset({model.ref}))
+    hold = Hold("LH-1", frozenset({model.ref}))
     for policies_then, holds, said in (
         ([old], [], "to which no retention policy in force applies"),
         ([old, OLD], [], "which policy old v1 keeps until 2026-12-06T00:00:00Z"),
         ([old, replace(OLD, starts=ClockStart.RETIRED)], [], "which policy old v1 keeps"),
-        ([old, OLD], [hold], "which is under legal hold LH-1 (matter ACME v. Us)"),
+        ([old, OLD], [hold], "which is under legal hold LH-1"),
     ):
         [reference] = references_to(lineage, data.ref, Rulebook(policies_then, holds), NOW)
         assert reference.why == f"run train (r), which is referred to by artifact m, {said}"

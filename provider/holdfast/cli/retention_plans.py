@@ -53,14 +53,16 @@ def make(
         if if_needed:
             waiting = [one for one in plans.list(project).items if one.state in (PlanState.MADE, PlanState.APPROVED)]
             if waiting:
-                session.present.fact(f"plan {waiting[0].name} is {waiting[0].state}, and waits; no other is made")
+                session.present.fact(
+                    f"plan {waiting[0].name} is {waiting[0].state}, and waits; no other is made", plan=waiting[0].name
+                )
                 return
         try:
             plan = plans.make(project, request)
         except StateConflict as conflict:
             if not (if_needed and conflict.details.get("due") == 0):
                 raise
-            session.present.fact(conflict.message)
+            session.present.fact(conflict.message, plan=None)
             return
         session.present.record(plan)
 
@@ -138,7 +140,7 @@ def prove(
             file.write(line.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise InvalidRequest(f"{to} cannot be written: {error.strerror}", remedy="Name a new file") from None
-    session.present.fact(f"wrote {to}; `holdfast retention plan verify` checks it, offline")
+    session.present.fact(f"wrote {to}; `holdfast retention plan verify` checks it, offline", file=str(to))
 
 
 @plans.command()
@@ -176,7 +178,12 @@ def verify(
     present = session_of(context).present
     present.fact(
         f"the certificate of plan {line.certificate.plan} says of {line.line.get('object_type')} {line.line.get('object')}: "
-        f"{line.line.get('outcome')}. Its digest {line.certificate.digest} is in event {line.certificate.event}"
+        f"{line.line.get('outcome')}. Its digest {line.certificate.digest} is in event {line.certificate.event}",
+        plan=str(line.certificate.plan),
+        object=line.line.get("object"),
+        outcome=line.line.get("outcome"),
+        certificate=line.certificate.digest,
+        event=str(line.certificate.event),
     )
 
 
@@ -223,6 +230,8 @@ def apply(
                 f"{name}: {done[-1].purged} gone, {done[-1].kept} kept, {done[-1].residual} with something left"
             )
     present.rows(done, _DONE, {"plans": [one.model_dump(mode="json") for one in done]})
+    if not names:
+        present.note("no plan is approved that could be carried out here and now")
     if refused is not None:
         raise refused
     if left := [one.plan for one in done if one.residual]:

@@ -186,7 +186,7 @@ def _of_hold(hold: Hold, one: GovernedObject) -> Rule:
         RuleKind.HOLD,
         hold.name,
         Effect.KEEPS if is_held else Effect.DOES_NOT_APPLY,
-        f"{'it is' if is_held else 'it is not'} under legal hold {hold.name} (matter {hold.matter})",
+        f"{'it is' if is_held else 'it is not'} under legal hold {hold.name}",
         (Role.SECURITY_OFFICER,),
     )
 

@@ -85,7 +85,7 @@ class Rulebook:
         """Return by what something is kept that is kept in itself."""
         for hold in self.holds:
             if hold.covers(ref, one):
-                return f"which is under legal hold {hold.name} (matter {hold.matter})"
+                return f"which is under legal hold {hold.name}"
         if one is None or not (policies := self.applicable(one)):
             return "to which no retention policy in force applies"
         longest = max(policies, key=lambda policy: policy.keeps_until(one))

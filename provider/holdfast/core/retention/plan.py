@@ -228,6 +228,7 @@ def make_certificate(
             "backups of the object store, and other buckets that it replicates to",
             "dumps and write-ahead logs of the database, which hold the record and never the bytes",
             "the sources of DatasetVersions",
+            "bytes that a Run has stored and that were never recorded",
             "logs, XComs and rendered templates of Airflow",
         ],
     }

@@ -204,13 +204,11 @@ class Hold:
 
     Attributes:
         name: its id as people write it.
-        matter: what it is about.
         objects: what it names, expanded along the lineage.
         scopes: what it describes.
     """
 
     name: str
-    matter: str
     objects: frozenset[Ref] = frozenset()
     scopes: tuple[Scope, ...] = ()
 

@@ -221,14 +221,12 @@ def holds_on(connection: Connection, lineage: Lineage) -> list[Hold]:
     """Return the legal holds that are not released and cover something in a lineage, with what of it each covers; of a held Run its log, too."""
     refs = {*lineage.objects, *lineage.refers_to}
     ids = sorted({UUID(ref.id) for ref in refs if ref.type in _HOLDABLE})
-    matters: dict[int, str] = {}
     objects: defaultdict[int, set[Ref]] = defaultdict(set)
     for row in _HOLDS.all(connection, {"ids": ids}):
-        matters[row.number] = row.matter
         objects[row.number].add(Ref(row.object_type, str(row.object_id)))
         if row.object_type == HeldType.RUN:
             objects[row.number].add(Ref(ObjectType.RUN_LOG, str(row.object_id)))
-    return [Hold(name_of(number), matter, frozenset(objects[number])) for number, matter in matters.items()]
+    return [Hold(name_of(number), frozenset(held)) for number, held in objects.items()]
 
 
 @dataclass
@@ -363,7 +361,7 @@ _RUNS = Prepared(
 )
 _HOLDS = Prepared(
     text(
-        "SELECT h.number, h.matter, o.object_type, o.object_id FROM legal_hold_object o JOIN legal_hold h ON h.id = o.hold_id"
+        "SELECT h.number, o.object_type, o.object_id FROM legal_hold_object o JOIN legal_hold h ON h.id = o.hold_id"
         " WHERE o.object_id = ANY(:ids) AND h.released_at IS NULL ORDER BY h.number"
     ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 )

@@ -192,7 +192,7 @@ class RunInputRow(Table):
 
 
 class ArtifactRow(Table):
-    """An Artifact; only its state and retention class change."""
+    """An Artifact; only its state changes."""
 
     __tablename__ = "artifact"
     __table_args__ = (
