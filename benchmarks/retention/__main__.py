@@ -30,18 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.output == "json":
         print(json.dumps(found, indent=2))
     else:
-        for one in found:
+        for one in found[chosen.what]:
             console.print(shown(one))
     return 0
 
 
-def measure(chosen: argparse.Namespace, say: Any) -> list[dict[str, Any]]:
+def measure(chosen: argparse.Namespace, say: Any) -> dict[str, list[dict[str, Any]]]:
     """Start what is needed, measure and return the report."""
     if chosen.what == "plan":
         with retention_place(chosen.directory) as place:
             place.fill(chosen.artifacts)
             say(f"there are {chosen.artifacts} Artifacts")
-            return [plan.measure(place, due, chosen.rounds, say) for due in chosen.due]
+            return {"plan": [plan.measure(place, due, chosen.rounds, say) for due in chosen.due]}
     with throw_away_s3() as s3:
         found = []
         for part in (store.delete, store.lock):
@@ -50,7 +50,7 @@ def measure(chosen: argparse.Namespace, say: Any) -> list[dict[str, Any]]:
                 store.fill(place, s3, bucket, chosen.versions)
                 say(f"there are {chosen.versions} versions")
                 found.append(part(place, s3, bucket, chosen.versions))
-        return found
+        return {"store": found}
 
 
 def shown(found: dict[str, Any]) -> Table:
