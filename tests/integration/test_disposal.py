@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, text
 
 from holdfast.core.digest import parse
 from holdfast.core.errors import HoldfastError, IntegrityViolation, StateConflict, Unavailable
@@ -24,10 +24,9 @@ from holdfast.wire.canonical import document_bytes, document_digest
 from holdfast.wire.retention_plan import RetentionExecution, RetentionLine
 from holdfast.wire.run import InputRef
 from tests.support.dishonest import Call, Liar, Reply, lying
-from tests.support.disposal import approve_plan, begin, disposal, disposer_of, grow_old, make_plan
+from tests.support.disposal import approve_plan, begin, disposal, grow_old, make_plan
 from tests.support.holds import hold_on, place
 from tests.support.ledger import unguarded
-from tests.support.postgres import PostgresServer
 from tests.support.retention import approve_retention, propose_retention
 from tests.support.s3 import REGION, S3Server, opened_on
 from tests.support.story import Story
@@ -39,24 +38,9 @@ def platform(settings: Settings, s3: S3Server, bucket: str) -> Iterator[Platform
         yield opened
 
 
-@pytest.fixture(scope="module")
-def disposer(postgres: PostgresServer, database: tuple[str, str]) -> Iterator[Engine]:
-    with disposer_of(postgres, database[0]) as engine:
-        yield engine
-
-
 @pytest.fixture
 def eraser(s3: S3Server, bucket: str) -> S3Eraser:
     return S3Eraser(bucket, s3.session(), endpoint_url=s3.url, region=REGION)
-
-
-@pytest.fixture
-def owner(database: tuple[str, str]) -> Iterator[Connection]:
-    engine = create_engine(database[0])
-    with engine.connect() as connection:
-        connection.execute(text("SET search_path = holdfast"))
-        yield connection
-    engine.dispose()
 
 
 @pytest.fixture

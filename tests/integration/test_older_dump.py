@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, make_url
 
 from holdfast.core.access import Caller
 from holdfast.objects.s3_eraser import S3Eraser
@@ -25,15 +25,6 @@ SYSTEM = Caller("system:tests")
 def platform(settings: Settings, s3: S3Server, bucket: str) -> Iterator[Platform]:
     with opened_on(s3, settings, objects_root=None, s3_bucket=bucket) as opened:
         yield opened
-
-
-@pytest.fixture
-def owner(database: tuple[str, str]) -> Iterator[Connection]:
-    engine = create_engine(database[0])
-    with engine.connect() as connection:
-        connection.execute(text("SET search_path = holdfast"))
-        yield connection
-    engine.dispose()
 
 
 def restored(postgres: PostgresServer, owner_url: str) -> str:

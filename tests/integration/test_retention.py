@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
 
 from holdfast.core.audit import EventClass
 from holdfast.core.errors import NotFound, PolicyViolation, StateConflict
@@ -43,15 +42,6 @@ def project(story: Story) -> Story:
     approve_retention(made, propose_retention(made, "artifacts", period_days=1))
     approve_retention(made, propose_retention(made, "data", object_type="dataset_version", period_days=1))
     return made
-
-
-@pytest.fixture
-def owner(database: tuple[str, str]) -> Iterator[Connection]:
-    engine = create_engine(database[0])
-    with engine.connect() as connection:
-        connection.execute(text("SET search_path = holdfast"))
-        yield connection
-    engine.dispose()
 
 
 def explained(story: Story, identity: UUID) -> RetentionExplanation:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from holdfast.core.errors import InvalidRequest, NotFound, PolicyViolation, StateConflict
@@ -30,39 +29,22 @@ from tests.support.disposal import (
     approve_plan,
     begin,
     disposal,
-    disposer_of,
     grow_old,
     index,
     make_plan,
 )
 from tests.support.holds import hold_on, place
 from tests.support.ledger import unguarded
-from tests.support.postgres import PostgresServer
 from tests.support.retention import approve_retention, propose_retention
 from tests.support.story import Story
 
 ZEROS = f"sha256:{'0' * 64}"
 
 
-@pytest.fixture(scope="module")
-def disposer(postgres: PostgresServer, database: tuple[str, str]) -> Iterator[Engine]:
-    with disposer_of(postgres, database[0]) as engine:
-        yield engine
-
-
 @pytest.fixture
 def eraser(settings: Settings) -> FilesystemEraser:
     assert settings.objects_root is not None
     return FilesystemEraser(settings.objects_root)
-
-
-@pytest.fixture
-def owner(database: tuple[str, str]) -> Iterator[Connection]:
-    engine = create_engine(database[0])
-    with engine.connect() as connection:
-        connection.execute(text("SET search_path = holdfast"))
-        yield connection
-    engine.dispose()
 
 
 @pytest.fixture

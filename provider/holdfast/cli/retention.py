@@ -6,7 +6,7 @@ from uuid import UUID
 import typer
 
 from holdfast.cli.retention_plans import apply, plans
-from holdfast.cli.session import Cursor, Limit, Reason, Session, group, session_of
+from holdfast.cli.session import Cursor, Limit, Reason, Session, given, group, session_of
 from holdfast.cli.show import Output, columns, short
 from holdfast.core.errors import InvalidRequest
 from holdfast.core.retention.policy import MAX_PERIOD_DAYS, ClockStart, Disposition, ObjectType
@@ -75,7 +75,7 @@ def propose(
         starts=starts,
         period_days=days,
         disposition=then,
-        reason=_given(reason),
+        reason=given(reason, "policy"),
     )
     with session.governance() as governance:
         session.present.record(governance.retention.propose(_place(session, platform=platform), request))
@@ -85,7 +85,7 @@ def propose(
 def end(context: typer.Context, policy: Policy, platform: Platform = False, reason: Reason = "") -> None:
     """Propose that a policy end, by its version in force; it does once a Security Officer has approved that."""
     session = session_of(context)
-    request = RetentionPolicyReason(reason=_given(reason))
+    request = RetentionPolicyReason(reason=given(reason, "policy"))
     with session.governance() as governance:
         session.present.record(governance.retention.propose_end(_place(session, platform=platform), policy, request))
 
@@ -110,7 +110,7 @@ def reject(
 def withdraw(context: typer.Context, policy: Policy, platform: Platform = False, reason: Reason = "") -> None:
     """Take a proposal back before it is decided on; a policy in force ends by `holdfast retention policy end`."""
     session = session_of(context)
-    request = RetentionPolicyReason(reason=_given(reason))
+    request = RetentionPolicyReason(reason=given(reason, "policy"))
     with session.governance() as governance:
         session.present.record(governance.retention.withdraw(_place(session, platform=platform), policy, request))
 
@@ -208,9 +208,3 @@ def _decide(
 
 def _place(session: Session, *, platform: bool) -> str | None:
     return None if platform else session.named_project
-
-
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise InvalidRequest("no reason is given", remedy="Say why, by --reason; it stays with the policy")
-    return reason

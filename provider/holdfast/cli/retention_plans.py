@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from holdfast.cli.session import Cursor, Limit, Reason, direct_caller, engine_at, group, session_of
+from holdfast.cli.session import Cursor, Limit, Reason, direct_caller, engine_at, given, group, session_of
 from holdfast.cli.show import columns, short
 from holdfast.core.errors import IntegrityViolation, InvalidRequest, StateConflict, Unavailable
 from holdfast.core.retention.plan import PlanState
@@ -47,7 +47,7 @@ def make(
 ) -> None:
     """Make a plan of everything in the Project that may go now; nothing goes by it before another person has approved it."""
     session = session_of(context)
-    request, project = RetentionPlanRequest(reason=_given(reason)), session.named_project
+    request, project = RetentionPlanRequest(reason=given(reason, "plan")), session.named_project
     with session.governance() as governance:
         plans = governance.retention_plans
         if if_needed:
@@ -108,7 +108,7 @@ def reject(context: typer.Context, plan: Plan, root: Root, reason: Reason = "") 
 def withdraw(context: typer.Context, plan: Plan, reason: Reason = "") -> None:
     """Take a plan back that nobody has decided on."""
     session = session_of(context)
-    request = RetentionPlanWithdrawal(reason=_given(reason))
+    request = RetentionPlanWithdrawal(reason=given(reason, "plan"))
     with session.governance() as governance:
         session.present.record(governance.retention_plans.withdraw(session.named_project, plan, request))
 
@@ -246,9 +246,3 @@ def _decide(context: typer.Context, plan: str, decision: Literal["approve", "rej
     request = RetentionPlanDecisionRequest(decision=decision, root=root, reason=reason)
     with session.governance() as governance:
         session.present.record(governance.retention_plans.decide(session.named_project, plan, request))
-
-
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise InvalidRequest("no reason is given", remedy="Say why, by --reason; it stays with the plan")
-    return reason

@@ -122,6 +122,13 @@ def service_database(pool_size: int = 2) -> "Iterator[Engine]":
         yield engine
 
 
+def given(reason: str, what: str) -> str:
+    """Return a reason; raises InvalidRequest where none is given, and says with what it stays."""
+    if not reason.strip():
+        raise InvalidRequest("no reason is given", remedy=f"Say why, by --reason; it stays with the {what}")
+    return reason
+
+
 def direct_caller() -> "Caller":
     """Return who asks where the governance database is opened instead of the API."""
     from holdfast.core.access import Caller

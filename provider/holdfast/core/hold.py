@@ -1,17 +1,17 @@
 """Legal holds: what they cover, how people name them, and who may release one, after how long; pure."""
 
-import re
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from holdfast.core.access import Role
 from holdfast.core.errors import InvalidRequest, PolicyViolation, StateConflict
+from holdfast.core.names import parse_numbered
 
 SHORTEST_COOLING_OFF_S = 3600
 """So that somebody sees that a release is asked for; the database holds the same bounds."""
 LONGEST_COOLING_OFF_S = 31_536_000
-_NAME = re.compile(r"LH-([1-9][0-9]{0,17})")
+_PREFIX = "LH"
 _PERSON = "user:"
 
 
@@ -64,7 +64,7 @@ class HoldState(StrEnum):
 
 def name_of(number: int) -> str:
     """Return how people write a hold."""
-    return f"LH-{number}"
+    return f"{_PREFIX}-{number}"
 
 
 def parse_hold(text: str) -> int | UUID:
@@ -73,12 +73,7 @@ def parse_hold(text: str) -> int | UUID:
     Raises:
         InvalidRequest: it is neither.
     """
-    if match := _NAME.fullmatch(text):
-        return int(match[1])
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidRequest(f"{text[:40]!r} names no legal hold", remedy="Write LH-12, or its id") from None
+    return parse_numbered(text, _PREFIX, "legal hold")
 
 
 def check_hold(text: str) -> str:

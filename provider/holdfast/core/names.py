@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from uuid import UUID
 
 from holdfast.core.errors import InvalidRequest
 
@@ -23,6 +24,25 @@ def check_name(kind: str, name: str) -> str:
             remedy="Use 1 to 63 characters of a-z, 0-9, '.', '_' or '-', with a letter or digit at both ends",
         )
     return name
+
+
+def parse_numbered(text: str, prefix: str, what: str) -> int | UUID:
+    """Return the number or the id by which something is named that people write with a number, as `LH-12`.
+
+    Args:
+        text: what was written.
+        prefix: before the number.
+        what: is named.
+
+    Raises:
+        InvalidRequest: it is neither.
+    """
+    if match := re.fullmatch(f"{prefix}-([1-9][0-9]{{0,17}})", text):
+        return int(match[1])
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidRequest(f"{text[:40]!r} names no {what}", remedy=f"Write {prefix}-12, or its id") from None
 
 
 def check_namespace(namespace: str) -> str:

@@ -17,10 +17,11 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Engine, Interval, Text, Uu
 from holdfast.core.access import Caller
 from holdfast.core.audit import AuditAction, Outcome
 from holdfast.core.digest import of, text_of
-from holdfast.core.errors import InvalidRequest, StateConflict
+from holdfast.core.errors import StateConflict
 from holdfast.core.retention.clock import check_clocks
 from holdfast.core.retention.plan import APPROVAL_LIFETIME, ItemState, check_items, make_certificate, name_of, root_of
 from holdfast.core.retention.policy import ObjectType
+from holdfast.ops.disposer import check_disposer
 from holdfast.ports import Eraser
 from holdfast.service.event import event_row
 from holdfast.service.refusals import translate
@@ -133,7 +134,7 @@ class Disposal:
         self.probe("checked")
 
     def _items(self, plan: Any, keep: Callable[[], None]) -> None:
-        done, begin = 0, 0
+        begin = 0
         while True:
             keep()
             with read_only(self.engine) as connection:
@@ -142,7 +143,7 @@ class Disposal:
                 return
             with self._undisturbed(plan.project_id) as connection:
                 self._go(connection, plan, rows)
-            begin, done = rows[-1].index + 1, done + len(rows)
+            begin = rows[-1].index + 1
             self.progress(min(begin, plan.item_count), plan.item_count)
 
     @contextmanager
@@ -259,25 +260,13 @@ class Disposal:
 
     def _execution(self, plan: Any) -> RetentionExecution:
         with translate(), read_only(self.engine) as connection:
-            counts, certificate = counts_of(connection, plan.id), certificate_of(connection, plan)
-        return RetentionExecution(
-            plan=name_of(plan.number),
-            purged=counts[ItemState.PURGED],
-            kept=counts[ItemState.KEPT],
-            residual=counts[ItemState.RESIDUAL],
-            certificate=certificate,
-        )
+            certificate = certificate_of(connection, plan)
+        return RetentionExecution(plan=name_of(plan.number), **certificate.content["outcomes"], certificate=certificate)
 
 
 def check_login(engine: Engine) -> None:
     """Return when the login may carry out plans; raises InvalidRequest where it is another one than the disposer's."""
-    with translate(), read_only(engine) as connection:
-        may = _MAY.scalar(connection)
-    if not may:
-        raise InvalidRequest(
-            "the login of HOLDFAST_DISPOSER_URL may not carry out retention plans",
-            remedy="Name one that is a member of the role holdfast_disposer",
-        )
+    check_disposer(engine, "begin_disposal(uuid, bigint[])", "carry out retention plans")
 
 
 def _ended(row: Any, left: Mapping[str, Sequence[str]]) -> _End:
@@ -290,7 +279,6 @@ def _ended(row: Any, left: Mapping[str, Sequence[str]]) -> _End:
 
 _INDEXES = bindparam("indexes", type_=ARRAY(BigInteger))
 _PLAN = bindparam("plan", type_=Uuid)
-_MAY = Prepared(text("SELECT has_function_privilege('begin_disposal(uuid, bigint[])', 'EXECUTE')"))
 _APPROVED = Prepared(
     text(
         """

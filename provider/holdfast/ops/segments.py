@@ -18,6 +18,7 @@ from holdfast.core.segments import WITH_QUOTA, Step
 from holdfast.ledger.disposals import rule_content
 from holdfast.ledger.place import Place
 from holdfast.ledger.segments import leaves_of, retention_of, segments_of
+from holdfast.ops.disposer import check_disposer
 from holdfast.service.event import event_row, new_id
 from holdfast.service.refusals import translate
 from holdfast.service.transaction import Change, Probe, Transactions, no_probe
@@ -172,13 +173,7 @@ class Retention:
 
 def check_login(engine: Engine) -> None:
     """Return when the login may dispose of events; raises InvalidRequest where it is another one than the disposer's."""
-    with translate(), read_only(engine) as connection:
-        may = _MAY.scalar(connection)
-    if not may:
-        raise InvalidRequest(
-            "the login of HOLDFAST_DISPOSER_URL may not dispose of audit events",
-            remedy="Name one that is a member of the role holdfast_disposer",
-        )
+    check_disposer(engine, "dispose_segment(bigint, uuid)", "dispose of audit events")
 
 
 def define_retention(
@@ -230,7 +225,6 @@ def define_retention(
     )
 
 
-_MAY = Prepared(text("SELECT has_function_privilege('dispose_segment(bigint, uuid)', 'EXECUTE')"))
 _CLOSE = Prepared(text("SELECT close_segment(:class)"))
 _SEAL = Prepared(
     text(

@@ -4,7 +4,6 @@ A plan's root binds every one of its items, an approval names that root, and a c
 single line of either can be shown without the others.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,8 +12,9 @@ from uuid import UUID
 
 from holdfast.core.canonical import Json
 from holdfast.core.digest import parse, text_of
-from holdfast.core.errors import IntegrityViolation, InvalidRequest, PolicyViolation, StateConflict
+from holdfast.core.errors import IntegrityViolation, PolicyViolation, StateConflict
 from holdfast.core.merkle import Frontier, leaf_hash, node_hash, prove_inclusion, root_from_inclusion
+from holdfast.core.names import parse_numbered
 from holdfast.core.retention.policy import Disposition, ObjectType
 
 PLANNED = (ObjectType.ARTIFACT, ObjectType.DATASET_VERSION)
@@ -23,7 +23,7 @@ CARRIED_OUT = (Disposition.DELETE,)
 """What a plan can do to an object."""
 APPROVAL_LIFETIME = timedelta(days=7)
 """How long after an approval a plan may still be carried out; the database holds the same bound."""
-_NAME = re.compile(r"RP-([1-9][0-9]{0,17})")
+_PREFIX = "RP"
 
 
 class ItemState(StrEnum):
@@ -34,9 +34,6 @@ class ItemState(StrEnum):
     PURGED = "purged"
     KEPT = "kept"
     RESIDUAL = "residual"
-
-
-ENDS = (ItemState.PURGED, ItemState.KEPT, ItemState.RESIDUAL)
 
 
 class PlanState(StrEnum):
@@ -52,17 +49,12 @@ class PlanState(StrEnum):
 
 def name_of(number: int) -> str:
     """Return how people write a plan."""
-    return f"RP-{number}"
+    return f"{_PREFIX}-{number}"
 
 
 def parse_plan(text: str) -> int | UUID:
     """Return the number or the id by which a plan is named; raises InvalidRequest where it is neither."""
-    if match := _NAME.fullmatch(text):
-        return int(match[1])
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidRequest(f"{text[:40]!r} names no retention plan", remedy="Write RP-12, or its id") from None
+    return parse_numbered(text, _PREFIX, "retention plan")
 
 
 @dataclass(frozen=True, slots=True)

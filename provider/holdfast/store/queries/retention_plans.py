@@ -136,8 +136,9 @@ def plan_row(connection: Connection, project_id: UUID | None, name: str) -> Any:
     return row
 
 
-def items_of(connection: Connection, plan: UUID, begin: int = 0) -> Iterator[Any]:
+def items_of(connection: Connection, plan: UUID) -> Iterator[Any]:
     """Yield the rows of a plan's items in their order, some of which are in memory at a time."""
+    begin = 0
     while rows := _ITEMS.all(connection, {"plan": plan, "begin": begin}):
         yield from rows
         begin = rows[-1].index + 1
